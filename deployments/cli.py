@@ -1,0 +1,233 @@
+"""By hand: the `resegment` command. Heavy things load in the command that needs them."""
+
+import os
+import signal
+import sys
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import typer
+
+from deployments import console
+from deployments.console import Shown
+
+app = typer.Typer(
+    name="resegment",
+    help="Customer segmentation that is run every month: each step behind its gate.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="markdown",
+)
+
+Runs = Annotated[
+    Path, typer.Option("--runs", envvar="RESEGMENT_RUNS", help="Folder of the run folders.")
+]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on standard output.")]
+Debug = Annotated[bool, typer.Option("--debug", help="Show Prefect's log, and tracebacks.")]
+Month = Annotated[str, typer.Option("--month", help="YYYY-MM; default: the last whole month.")]
+ContractName = Annotated[
+    str, typer.Option("--contract", help="A shipped contract's name, or a YAML file.")
+]
+Delimiter = Annotated[str, typer.Option(help="Between cells, where it cannot be told.")]
+Decimal = Annotated[str, typer.Option(help="'.' or ',', where it cannot be told.")]
+Encoding = Annotated[str, typer.Option(help="As latin-1, where it cannot be told.")]
+Space = Literal["auto", "none", "pca", "autoencoder"]
+
+RUNS = Path("runs")
+
+
+@app.command()
+def run(
+    source: Annotated[
+        str,
+        typer.Option(
+            envvar="RESEGMENT_SOURCE",
+            help="Path or URL of CSV, CSV.gz or Parquet; {month} is filled in; "
+            "`sample` draws synthetic customers.",
+        ),
+    ] = "sample",
+    month: Month = "",
+    contract: ContractName = "ccdata",
+    segments: Annotated[str, typer.Option(help="How many segments: auto, or a number.")] = "auto",
+    embedding: Annotated[Space, typer.Option(help="The space customers are clustered in.")] = "auto",
+    seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same segments.")] = 0,
+    resume: Annotated[str, typer.Option(metavar="RUN_ID", help="Finish a run.")] = "",
+    delimiter: Delimiter = "",
+    decimal: Decimal = "",
+    encoding: Encoding = "",
+    runs: Runs = RUNS,
+    as_json: Json = False,
+    debug: Debug = False,
+) -> None:
+    """Segment a month of customers."""
+    with console.session(as_json, debug) as shown:
+        asked_for = {
+            "source": _source(source, delimiter, decimal, encoding),
+            "month": month,
+            "contract": contract,
+            "selection": {"segments": _segments(segments)},
+            "embedding": {"embedding": embedding},
+            "seed": seed,
+            "runs": str(runs.resolve()),
+        }
+        summary = _run_flow(asked_for, resume, shown, debug)
+        shown.run(summary)
+        if summary["status"] != "candidate":
+            raise typer.Exit(1)
+
+
+@app.command()
+def check(
+    source: Annotated[str, typer.Argument(help="Path or URL of CSV, CSV.gz or Parquet.")],
+    month: Month = "",
+    contract: ContractName = "ccdata",
+    refused: Annotated[
+        Path | None, typer.Option(help="Write the refused rows to this Parquet file.")
+    ] = None,
+    delimiter: Delimiter = "",
+    decimal: Decimal = "",
+    encoding: Encoding = "",
+    runs: Runs = RUNS,
+    as_json: Json = False,
+    debug: Debug = False,
+) -> None:
+    """Ask the raw gate alone: verdict, counts by rule, refused rows."""
+    with console.session(as_json, debug) as shown:
+        from datetime import UTC, datetime
+
+        from expectations.contract import load_contract
+        from expectations.gate import check as ask
+        from expectations.rules import Limits, raw_rules
+        from flows.parameters import SegmentParameters
+        from tasks import ingestion, keeping
+        from tasks.run import outside
+
+        parameters = SegmentParameters(
+            source=_source(source, delimiter, decimal, encoding), month=month, contract=contract
+        )
+        table_contract = load_contract(contract)
+        uri = ingestion.resolve_uri(source, parameters.month_at(datetime.now(UTC).astimezone()))
+        read = ingestion.read_customers(ingestion.fetch(uri), table_contract, parameters.source)
+        verdict = ask("raw", read.table, raw_rules(table_contract, Limits()))
+        if refused:
+            with outside(str(refused), "choose another file"):
+                keeping.keep(refused, verdict.refused)
+        shown.verdict(verdict, dict(read.log), refused)
+        if verdict.answer == "refuse":
+            raise typer.Exit(1)
+
+
+@app.command("runs")
+def list_runs(runs: Runs = RUNS, as_json: Json = False, debug: Debug = False) -> None:
+    """List the runs with month, status, segments and metrics."""
+    with console.session(as_json, debug) as shown:
+        from tasks import reporting
+        from tasks.run import list_runs as manifests
+
+        found = manifests(runs)
+        shown.runs([reporting.summarise(one, runs.resolve() / one["run_id"]) for one in found])
+
+
+@app.command()
+def show(
+    run_id: Annotated[str, typer.Argument(metavar="RUN_ID")],
+    customer: Annotated[str, typer.Option(metavar="ID", help="One customer of the run.")] = "",
+    runs: Runs = RUNS,
+    as_json: Json = False,
+    debug: Debug = False,
+) -> None:
+    """Show one run, or one customer of it."""
+    with console.session(as_json, debug) as shown:
+        from tasks import reporting
+        from tasks.run import Run, customer_of
+
+        found = Run.find(runs, run_id)
+        if customer:
+            shown.customer(customer_of(found, customer))
+        else:
+            shown.run(reporting.summarise(found.manifest, found.folder))
+
+
+@app.command()
+def sample(
+    output: Annotated[Path, typer.Option(help="A .csv, .csv.gz or .parquet file.")],
+    rows: Annotated[int, typer.Option(min=1)] = 8950,
+    month: Month = "",
+    seed: Annotated[int, typer.Option(min=0)] = 0,
+    as_json: Json = False,
+    debug: Debug = False,
+) -> None:
+    """Write a synthetic month of customers, with its planted truth beside it."""
+    with console.session(as_json, debug) as shown:
+        from datetime import UTC, datetime
+
+        from expectations.errors import InputError
+        from flows.parameters import SegmentParameters
+        from tasks.run import outside
+        from tasks.sample import write_sample
+
+        period = SegmentParameters(month=month).month_at(datetime.now(UTC).astimezone())
+        with outside(str(output), "choose another file"):
+            try:
+                table, truth = write_sample(output, rows, period, seed)
+            except ValueError as error:
+                raise InputError(f"sample: {error}") from None
+        shown.sample({"table": str(table), "truth": str(truth), "rows": rows, "month": str(period)})
+
+
+def _run_flow(asked_for: dict[str, Any], resume: str, shown: Shown, debug: bool) -> dict[str, Any]:
+    """Run the monthly flow; against a server of our own unless one is configured."""
+    from deployments import ephemeral
+
+    server = ephemeral.start_if_needed(debug=debug)
+    flow_run_id = None
+    try:
+        from flows.parameters import SegmentParameters
+        from flows.segment import segment
+        from tasks import reporting
+        from tasks.run import Run, find_by_flow_run
+
+        parameters = SegmentParameters(**asked_for)
+        if resume:
+            Run.find(parameters.runs_folder, resume)
+        if server:
+            server.wait_ready()
+        with shown.listening():
+            state = segment(parameters, resume=resume, return_state=True)
+        flow_run_id = state.state_details.flow_run_id
+        if state.is_failed() and state.name != "Refused":
+            raise console.error_of(state)
+        run = find_by_flow_run(parameters.runs_folder, str(flow_run_id), resume)
+        return reporting.summarise(run.manifest, run.folder)
+    finally:
+        if server:
+            server.stop(flow_run_id)
+
+
+def _source(uri: str, delimiter: str, decimal: str, encoding: str) -> dict[str, str]:
+    if uri != "sample" and "://" not in uri:
+        uri = os.path.abspath(uri)  # noqa: PTH100 - a run's own folder is elsewhere; keeps {month}
+    return {"uri": uri, "delimiter": delimiter, "decimal": decimal, "encoding": encoding}
+
+
+def _segments(text: str) -> int:
+    if text == "auto":
+        return 0
+    if not (text.isascii() and text.isdigit() and 2 <= int(text) <= 50):
+        raise typer.BadParameter(f"{text!r}: say auto, or a number from 2 to 50")
+    return int(text)
+
+
+def _end(number: int, _frame: object) -> None:
+    sys.exit(128 + number)
+
+
+def main() -> None:
+    """Entry point of the `resegment` command."""
+    signal.signal(signal.SIGTERM, _end)  # so that `finally` runs and no server is left behind
+    app()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,359 @@
+"""A Prefect API of our own for the length of one run, and streams that carry only our words.
+
+Prefect's ephemeral mode starts its server late and imports it a second time into the process
+that runs the flow. Here the server is a child process that starts in the first statement of the
+command and comes up while the command imports what it needs::
+
+    server = ephemeral.start_if_needed(debug=debug)  # before anything imports Prefect
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
+    try:
+        from flows.segment import segment  # heavy imports, meanwhile
+        if server:
+            server.wait_ready()
+        with ephemeral.without_heartbeats() if server else nullcontext():
+            state = segment(..., return_state=True)
+    finally:
+        if server:
+            server.stop(flow_run_id)
+
+Ctrl-C and the handler above both end in ``finally``. ``atexit`` calls `stop` as well, after
+Prefect's own, and the server ends by itself when its parent is killed.
+"""
+
+from __future__ import annotations
+
+import atexit
+import base64
+import http.client
+import json
+import os
+import re
+import secrets
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+import tomllib
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Any
+from uuid import UUID
+
+from expectations.errors import OutsideError
+
+SILENT_CONSOLE = {
+    # A flow's log still goes to the API: these silence only the handlers that write to stderr.
+    "PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "CRITICAL",
+    "PREFECT_LOGGING_HANDLERS_DEBUG_LEVEL": "CRITICAL",
+    "PREFECT_LOGGING_TO_API_WHEN_MISSING_FLOW": "ignore",
+    "TF_CPP_MIN_LOG_LEVEL": "3",
+}
+SILENT_LOGGERS = {"PREFECT_LOGGING_LEVEL": "CRITICAL", "PREFECT_LOGGING_ROOT_LEVEL": "CRITICAL"}
+ALWAYS = {
+    "DO_NOT_TRACK": "1",
+    "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+    "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "120",
+    "TF_ENABLE_ONEDNN_OPTS": "0",
+}
+SERVER_SETTINGS = {
+    "PREFECT_API_URL": "",
+    "PREFECT_LOGGING_LEVEL": "WARNING",
+    "PREFECT_LOGGING_ROOT_LEVEL": "WARNING",
+    "PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "WARNING",
+    "PREFECT_SERVER_API_BASE_PATH": "/api",
+    "PREFECT_SERVER_CSRF_PROTECTION_ENABLED": "false",
+    "PREFECT_SERVER_EVENTS_STREAM_OUT_ENABLED": "false",
+    "PREFECT_SERVER_LOGS_STREAM_OUT_ENABLED": "false",
+    "PREFECT_SERVER_REGISTER_BLOCKS_ON_START": "false",
+    # Else blocks that were not registered are noted as done, and no later server registers them.
+    "PREFECT_SERVER_MEMOIZE_BLOCK_AUTO_REGISTRATION": "false",
+    "PREFECT_SERVER_SERVICES_EVENT_PERSISTER_ENABLED": "false",
+    "PREFECT_SERVER_SERVICES_TRIGGERS_ENABLED": "false",
+    "PREFECT_SERVER_UI_ENABLED": "false",
+}
+FINAL_STATES = ["COMPLETED", "FAILED", "CANCELLED", "CRASHED"]
+
+
+def quiet_environment(
+    environ: Mapping[str, str], *, own_server: bool = True, debug: bool = False
+) -> dict[str, str]:
+    """Return the settings that keep a run quiet, less those that `environ` has already.
+
+    With a server of our own nobody reads Prefect's log, so it is switched off; with the user's
+    server it goes on reaching that server, and only our console is spared. `debug` leaves all
+    logging as it is. A logging file of the user's own (``PREFECT_LOGGING_CONFIG_PATH``) is heeded
+    only where its handlers have Prefect's names, ``console`` and ``debug``.
+    """
+    settings = dict(ALWAYS)
+    if not debug:
+        settings |= SILENT_CONSOLE | (SILENT_LOGGERS if own_server else {})
+    return {name: value for name, value in settings.items() if name not in environ}
+
+
+def configured_api_url() -> str | None:
+    """Return the Prefect API that Prefect would use, or None where it would start its own.
+
+    In Prefect's order: the environment, ``.env``, ``prefect.toml`` and ``pyproject.toml`` in the
+    working directory, then the active profile. Not covered: names in lower case, a ``.env`` with
+    interpolation, and ``PREFECT_PROFILES_PATH`` in anything but the environment.
+    """
+    if "PREFECT_API_URL" in os.environ:
+        return os.environ["PREFECT_API_URL"] or None
+    for url in (
+        _url_in_dotenv(Path(".env")),
+        _toml_value(Path("prefect.toml"), "api", "url"),
+        _toml_value(Path("pyproject.toml"), "tool", "prefect", "api", "url"),
+    ):
+        if url is not None:
+            return url or None
+    return _url_in_profile() or None
+
+
+def _url_in_dotenv(path: Path) -> str | None:
+    line = re.compile(r"\s*(?:export\s+)?PREFECT_API_URL\s*=\s*([\"']?)(.*?)\1\s*(?:\s#.*)?")
+    found = [line.fullmatch(text) for text in _text(path).splitlines()]
+    return next((match[2] for match in reversed(found) if match), None)
+
+
+def _url_in_profile() -> str | None:
+    home = Path(os.environ.get("PREFECT_HOME") or Path.home() / ".prefect")
+    path = Path(os.environ.get("PREFECT_PROFILES_PATH") or home / "profiles.toml")
+    active = os.environ.get("PREFECT_PROFILE") or _toml_value(path, "active")
+    return _toml_value(path, "profiles", active, "PREFECT_API_URL") if active else None
+
+
+def _toml_value(path: Path, *keys: str) -> str | None:
+    try:
+        value: Any = tomllib.loads(_text(path))
+    except tomllib.TOMLDecodeError:  # Prefect says so itself
+        return None
+    for key in keys:
+        value = value.get(key) if isinstance(value, dict) else None
+    return None if value is None else str(value)
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError):
+        return ""
+
+
+def start_if_needed(*, debug: bool = False) -> PrefectServer | None:
+    """Quieten this process and start a server, or return None where the run has one already.
+
+    To be called before Prefect is imported, for it reads its settings then. Where that has
+    happened (tests under Prefect's harness, a notebook) Prefect keeps to what it read.
+    """
+    url = configured_api_url()
+    os.environ |= quiet_environment(os.environ, own_server=url is None, debug=debug)
+    if url or "prefect" in sys.modules or os.name == "nt":  # Windows hands no socket to a child
+        return None
+    server = PrefectServer()
+    server.start()
+    return server
+
+
+class PrefectServer:
+    """Prefect's API in a child process, on the database of the user's ``PREFECT_HOME``.
+
+    Automations do not fire and events are not kept; runs, states, logs and artifacts are, and
+    ``prefect server start`` shows them later. The API answers only to the password in our own
+    environment, since every user of the machine can reach a loopback port.
+    """
+
+    def __init__(self) -> None:
+        self._process: subprocess.Popen[bytes] | None = None
+        self._words: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 (open until the end)
+        self._environ_before: dict[str, str | None] = {}
+        self._password = f"resegment:{secrets.token_urlsafe()}"
+        self.port = 0
+
+    def start(self) -> None:
+        """Start the server and return at once; this process's environment now points at it."""
+        root = Path(__file__).resolve().parents[1]
+        with socket.create_server(("127.0.0.1", 0), backlog=128) as listener:
+            self.port = listener.getsockname()[1]
+            number = listener.fileno()
+            serve = f"from deployments import ephemeral; ephemeral.serve({number})"
+            # -P: a `random.py` in the user's folder must not become a module of the server.
+            command = f"import sys; sys.path.append({str(root)!r}); {serve}"
+            self._process = subprocess.Popen(
+                [sys.executable, "-P", "-c", command],
+                stdin=subprocess.PIPE,  # never written to: it closes when this process dies
+                stdout=subprocess.DEVNULL,
+                stderr=self._words,
+                env=os.environ
+                | SERVER_SETTINGS
+                | {"PREFECT_SERVER_API_AUTH_STRING": self._password},
+                pass_fds=[number],
+                start_new_session=True,  # Ctrl-C is for us; the server must outlive it
+            )
+        atexit.register(self.stop)
+        self._point_environment_here()
+
+    def _point_environment_here(self) -> None:
+        changed = {
+            "PREFECT_API_URL": f"http://127.0.0.1:{self.port}/api",
+            "PREFECT_API_AUTH_STRING": self._password,
+        }
+        for name in ("no_proxy", "NO_PROXY"):
+            changed[name] = ",".join(filter(None, [os.environ.get(name), "127.0.0.1"]))
+        self._environ_before = {name: os.environ.get(name) for name in changed}
+        os.environ |= changed
+
+    def wait_ready(self, timeout: float = 120.0) -> None:
+        """Wait until the server answers.
+
+        One request is enough: the socket was listening before the server was born, so a request
+        waits in its queue, and breaks off when the server dies.
+
+        Raises
+        ------
+        OutsideError
+            If the server died, or was silent for `timeout` seconds.
+        """
+        try:
+            self._ask("GET", "/api/health", timeout=timeout)
+        except TimeoutError:
+            what = f"did not answer within {timeout:g} s"
+        except (OSError, http.client.HTTPException, ValueError) as error:
+            what = "died while starting" if self._ends_within(2.0) else f"broke off ({error})"
+        else:
+            return
+        self.stop()
+        raise OutsideError(
+            f"run: the Prefect server that this command starts for itself {what}.\n"
+            f"Its last words:\n{self._last_words()}\n"
+            "Make PREFECT_HOME (default ~/.prefect) a folder that can be written to, or point it "
+            "at a new one, or point PREFECT_API_URL at a server that is running already."
+        )
+
+    def _last_words(self, count: int = 6) -> str:
+        self._words.seek(0)
+        lines = self._words.read().decode(errors="replace").split("\n")
+        said = [f"  {line}" for line in lines if line.strip()]
+        return "\n".join(said[-count:]) or "  (none)"
+
+    def stop(self, flow_run_id: UUID | str | None = None) -> None:
+        """Stop the server once it has on record what `flow_run_id` did; harmless when repeated.
+
+        Task runs reach the database behind the flow's back, as events: a server stopped at the
+        end of the flow loses them.
+        """
+        process, self._process = self._process, None
+        if process is None or process.stdin is None:
+            return
+        try:
+            if flow_run_id is not None and process.poll() is None:
+                _send_what_is_queued()
+                self._wait_until_recorded(str(flow_run_id))
+        finally:
+            process.terminate()
+            process.stdin.close()
+            try:
+                process.wait(timeout=10)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+            for name, value in self._environ_before.items():
+                os.environ.pop(name, None) if value is None else os.environ.update({name: value})
+
+    def _wait_until_recorded(self, flow_run_id: str, patience: float = 1.0) -> None:
+        """Poll until the same count of task runs was twice all final, or nothing moved any more.
+
+        The latter is an interrupted run: its last task run stays Running for ever.
+        """
+        of_run: dict[str, Any] = {"flow_runs": {"id": {"any_": [flow_run_id]}}}
+        final = of_run | {"task_runs": {"state": {"type": {"any_": FINAL_STATES}}}}
+        before, since = (-1, -1), time.monotonic()
+        try:
+            while time.monotonic() - since < patience:
+                now = (
+                    self._ask("POST", "/api/task_runs/count", of_run),
+                    self._ask("POST", "/api/task_runs/count", final),
+                )
+                if now == before and now[0] == now[1]:
+                    return
+                if now != before:
+                    before, since = now, time.monotonic()
+                time.sleep(0.03)
+        except (OSError, http.client.HTTPException, ValueError):
+            return  # the server is gone: there is nothing to wait for
+
+    def _ask(self, verb: str, path: str, body: object = None, timeout: float = 5.0) -> Any:
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=timeout)
+        token = base64.b64encode(self._password.encode()).decode()
+        headers = {"Authorization": f"Basic {token}", "Content-Type": "application/json"}
+        try:
+            connection.request(verb, path, json.dumps(body) if body else None, headers)
+            response = connection.getresponse()
+            if response.status != 200:
+                raise ValueError(f"{verb} {path} answered {response.status}")
+            return json.load(response)
+        finally:
+            connection.close()
+
+    def _ends_within(self, seconds: float) -> bool:
+        try:
+            return self._process is None or self._process.wait(seconds) is not None
+        except subprocess.TimeoutExpired:
+            return False
+
+
+@contextmanager
+def without_heartbeats() -> Iterator[None]:
+    """Run flows without a heartbeat: none listens on a server of our own.
+
+    Prefect joins the heartbeat's thread, which sleeps in whole seconds, at the end of a flow.
+    """
+    from prefect.settings import temporary_settings
+
+    # Not an environment variable: there Prefect takes whole numbers only.
+    with temporary_settings({"flows.heartbeat_frequency": None}):
+        yield
+
+
+def _send_what_is_queued() -> None:
+    """Have Prefect's client, where it is loaded, send the events and logs it still holds."""
+    if worker := sys.modules.get("prefect.events.worker"):
+        worker.EventsWorker.drain_all(timeout=5)
+
+
+def serve(listener_number: int) -> None:
+    """Serve Prefect's API on an open socket until told to stop: the child's side."""
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    import fcntl
+    import gc
+
+    gc.disable()  # a fifth of the time these imports take
+    import uvicorn
+    from prefect.server.api.server import create_app
+    from prefect.settings import PREFECT_HOME
+
+    # Two servers that make or migrate one database trip over each other: one at a time.
+    home = os.open(PREFECT_HOME.value(), os.O_RDONLY)
+    fcntl.flock(home, fcntl.LOCK_EX)
+
+    class Server(uvicorn.Server):
+        async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+            await super().startup(sockets)
+            os.close(home)
+
+    app = create_app(ephemeral=True)
+    gc.freeze()
+    gc.enable()
+    config = uvicorn.Config(app, log_level="error", lifespan="on", timeout_graceful_shutdown=3)
+    Server(config).run(sockets=[socket.socket(fileno=listener_number)])
+
+
+def _end_with_parent() -> None:
+    """Stop this process when standard input, a pipe from the parent, is closed."""
+    os.read(0, 1)
+    os.kill(os.getpid(), signal.SIGTERM)
+    time.sleep(5)
+    os._exit(1)

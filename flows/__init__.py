@@ -1,0 +1,1 @@
+"""Edges: which step follows which. No numerics."""

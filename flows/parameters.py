@@ -1,0 +1,85 @@
+"""What a run is asked for: composed here, explained beside what it governs.
+
+These models are also the form in the Prefect UI.
+"""
+
+import os
+import re
+from datetime import datetime
+from pathlib import Path
+
+import pandas as pd
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+from expectations.rules import Limits
+from tasks.embedding import EmbeddingOptions
+from tasks.ingestion import SourceOptions
+from tasks.scaling import ScalingOptions
+from tasks.selection import SelectionOptions
+
+
+class SegmentParameters(BaseModel):
+    """The parameters of a monthly run."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    source: SourceOptions = Field(default=SourceOptions(), title="Customers")
+    month: str = Field(
+        default="",
+        title="Month",
+        description="YYYY-MM, the month that the table describes. "
+        "Empty: the last whole month before the scheduled start.",
+    )
+    contract: str = Field(
+        default="ccdata",
+        title="Contract",
+        description="Name of a shipped contract, or the path of a YAML file.",
+    )
+    selection: SelectionOptions = Field(default=SelectionOptions(), title="Number of segments")
+    embedding: EmbeddingOptions = Field(default=EmbeddingOptions(), title="Space")
+    scaling: ScalingOptions = Field(default=ScalingOptions(), title="Features")
+    limits: Limits = Field(default=Limits(), title="Limits")
+    seed: int = Field(
+        default=0, ge=0, title="Seed", description="The same seed gives the same segments."
+    )
+    runs: str = Field(
+        default="",
+        title="Runs folder",
+        description="Where run folders go. Empty: RESEGMENT_RUNS, else ./runs.",
+    )
+
+    @field_validator("month")
+    @classmethod
+    def _is_a_month(cls, month: str) -> str:
+        if month and not re.fullmatch(r"[0-9]{4}-(0[1-9]|1[0-2])", month):
+            raise ValueError(f"{month!r} is no month: write YYYY-MM, as 2026-03")
+        return month
+
+    @property
+    def runs_folder(self) -> Path:
+        """Where run folders go."""
+        return runs_folder(self.runs)
+
+    def month_at(self, start: datetime) -> pd.Period:
+        """The month asked for, or the last whole one before `start`."""
+        return pd.Period(self.month, "M") if self.month else last_whole_month(start)
+
+
+class Previous(BaseModel):
+    """What is known of the month before: filled from the segment store."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    run_id: str
+    month: str
+    rows: int = Field(ge=0)
+
+
+def runs_folder(given: str | Path = "") -> Path:
+    """The folder given, else `RESEGMENT_RUNS`, else `./runs`."""
+    return Path(given or os.environ.get("RESEGMENT_RUNS") or "runs")
+
+
+def last_whole_month(start: datetime) -> pd.Period:
+    """The last calendar month that was over at `start`, in the time zone of `start`."""
+    return pd.Period(year=start.year, month=start.month, freq="M") - 1

@@ -1,0 +1,130 @@
+"""The monthly flow: read, clean, scale, select, embed, cluster, profile, report."""
+
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+import pandas as pd
+from prefect import flow
+from prefect.runtime import flow_run
+from prefect.states import Completed, Failed, State
+
+from expectations.contract import Contract, load_contract
+from expectations.gate import GateRefused
+from flows.parameters import Previous, SegmentParameters
+from tasks import artifacts, ingestion, reporting, steps
+from tasks.run import Run, new_run_id
+
+PACKAGES = (
+    "resegment prefect pandas numpy pyarrow scikit-learn tensorflow great-expectations skops"
+).split()
+
+
+@flow(name="segment")
+def segment(
+    parameters: SegmentParameters | None = None,
+    resume: str = "",
+    previous: Previous | None = None,
+) -> State:
+    """Segment one month of customers, each step behind its gate.
+
+    Args:
+        parameters: What is asked for.
+        resume: Id of an unfinished run: its own parameters are taken, and what is kept stays.
+        previous: What is known of the month before.
+    """
+    run = open_run(parameters or SegmentParameters(), resume, previous)
+    with run.lock():
+        run.note(status="running", error=None)
+        try:
+            monthly(run)
+            return conclude(run)
+        except GateRefused as refusal:
+            return refuse(run, refusal)
+        except BaseException as error:
+            run.note(status="failed", error=str(error) or type(error).__name__, ended=_now())
+            raise
+
+
+def monthly(run: Run) -> None:
+    """The steps in order; the exploration runs beside the main line."""
+    raw = steps.read(run)
+    exploration = steps.explore.submit(raw, run)
+    try:
+        clean = steps.clean(raw, run)
+        scaled = steps.scale(clean, run)
+        selection = steps.select(scaled, run)
+        embedding = steps.embed(scaled, selection, run)
+        segments = steps.cluster(embedding, scaled, run)
+        publication = steps.profile(segments, clean, run)
+    finally:
+        exploration.wait()
+    exploration.result()
+    steps.draw(selection, publication, run)
+
+
+def conclude(run: Run) -> State:
+    """A complete run: a candidate, or awaiting a person where a gate asked."""
+    asked = [stage for stage, gate in run.manifest["gates"].items() if gate["verdict"] == "ask"]
+    run.note(status="awaiting" if asked else "candidate", ended=_now())
+    steps.report(run)
+    if asked:
+        message = f"{run.id}: the gate of {', '.join(asked)} asks for a person's decision."
+        return Completed(name="Awaiting", message=message)
+    return Completed(message=f"{run.id}: complete, a candidate for publication.")
+
+
+def refuse(run: Run, refusal: GateRefused) -> State:
+    """A refused run: reported, told to whoever listens, and told apart from a crash."""
+    run.note(status="refused", error=str(refusal), ended=_now())
+    steps.report(run)
+    artifacts.refused(reporting.summarise(run.manifest, run.folder), str(refusal))
+    return Failed(name="Refused", message=str(refusal))
+
+
+def open_run(parameters: SegmentParameters, resume: str, previous: Previous | None) -> Run:
+    """A new run's folder, the folder of this flow run's earlier try, or the one to resume."""
+    if resume:
+        return Run.find(parameters.runs_folder, resume)
+    start = flow_run.scheduled_start_time or datetime.now(UTC)
+    month = parameters.month_at(start.astimezone())
+    contract = load_contract(parameters.contract)
+    facts = first_facts(parameters, contract, month, previous)
+    return Run.open(parameters.runs_folder, new_run_id(month, flow_run.id), facts)
+
+
+def first_facts(
+    parameters: SegmentParameters, contract: Contract, month: pd.Period, previous: Previous | None
+) -> dict[str, Any]:
+    """What the manifest says before the first step."""
+    uri = ingestion.resolve_uri(parameters.source.uri, month)
+    return {
+        "month": str(month),
+        "origin": "synthetic" if uri == "sample" else "real",
+        "status": "running",
+        "model": "challenger",
+        "source": {"uri": ingestion.public_uri(uri)},
+        "contract": {
+            "name": contract.name,
+            "sha256": contract.sha256,
+            "content": contract.model_dump(mode="json", exclude_unset=True),
+        },
+        "parameters": parameters.model_dump(mode="json"),
+        "previous": previous.model_dump(mode="json") if previous else None,
+        "versions": {name: _version(name) for name in PACKAGES},
+        "started": _now(),
+        "flow_run_id": str(flow_run.id),
+        "publication": None,
+        "decisions": [],
+    }
+
+
+def _version(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return "unknown"
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")

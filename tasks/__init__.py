@@ -1,0 +1,1 @@
+"""Steps: what happens to the table of customers."""

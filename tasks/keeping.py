@@ -1,0 +1,109 @@
+"""Files that are there whole or not at all: write beside, flush to disk, rename."""
+
+import hashlib
+import json
+import os
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, BinaryIO
+
+import numpy as np
+import pandas as pd
+
+_BLOCK = 1 << 20
+
+
+def keep(path: Path, value: Any) -> str:
+    """Write `value` in the way that the suffix of `path` says; returns the file's sha256."""
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    unfinished = path.with_name(f".{path.name}.unfinished")
+    try:
+        with unfinished.open("wb") as file:
+            WRITERS[path.suffix](file, value)
+            file.flush()
+            os.fsync(file.fileno())
+        sha256 = sha256_of(unfinished)
+        unfinished.replace(path)
+    finally:
+        unfinished.unlink(missing_ok=True)
+    return sha256
+
+
+def load(path: Path) -> Any:
+    """Read what `keep` wrote: a table, a fitted part, or JSON."""
+    return READERS[path.suffix](path)
+
+
+def sha256_of(path: Path) -> str:
+    """Hash of a file, read in blocks."""
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while block := file.read(_BLOCK):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def trusted_types() -> list[str]:
+    """Our own classes that a kept model may name; no other code is ever loaded."""
+    from tasks.embedding import TRUSTED_TYPES
+    from tasks.scaling import TRUSTED_TYPES as SCALING_TYPES
+
+    return ["numpy.dtype", *SCALING_TYPES, *TRUSTED_TYPES]
+
+
+def _write_table(file: BinaryIO, table: pd.DataFrame) -> None:
+    table.to_parquet(file, index=False)
+
+
+def _write_json(file: BinaryIO, value: Any) -> None:
+    text = json.dumps(value, indent=1, ensure_ascii=False, default=_plain, allow_nan=False)
+    file.write(text.encode())
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, np.generic):
+        return value.item()
+    if isinstance(value, Mapping):
+        return dict(value)
+    return str(value)
+
+
+def _write_part(file: BinaryIO, part: Any) -> None:
+    import skops.io
+
+    file.write(skops.io.dumps(part))
+
+
+def _read_part(path: Path) -> Any:
+    import skops.io
+
+    return skops.io.load(path, trusted=trusted_types())
+
+
+def _write_figure(file: BinaryIO, figure: Any) -> None:
+    figure.savefig(file, format="png", dpi=110)
+
+
+def _write_text(file: BinaryIO, text: str) -> None:
+    file.write(text.encode())
+
+
+WRITERS: Mapping[str, Callable[[BinaryIO, Any], None]] = MappingProxyType(
+    {
+        ".parquet": _write_table,
+        ".json": _write_json,
+        ".skops": _write_part,
+        ".png": _write_figure,
+        ".html": _write_text,
+        ".txt": _write_text,
+    }
+)
+READERS: Mapping[str, Callable[[Path], Any]] = MappingProxyType(
+    {
+        ".parquet": pd.read_parquet,
+        ".json": lambda path: json.loads(path.read_text()),
+        ".skops": _read_part,
+        ".png": Path.read_bytes,
+    }
+)

@@ -1,0 +1,74 @@
+"""Numbers about segments: sizes, medians, shares of value."""
+
+import pandas as pd
+
+from expectations.contract import Contract
+from tasks.outcome import Outcome
+
+MOST_VALUES = 12  # of a category, the commonest; the others are one line
+
+
+def profile_segments(segments: pd.DataFrame, clean: pd.DataFrame, contract: Contract) -> Outcome:
+    """One line per segment: size, share, value, and what its customers are like.
+
+    Parameters
+    ----------
+    segments : DataFrame
+        One row per customer with `segment`.
+    clean : DataFrame
+        The same customers in the same order, with the contract's columns.
+    contract : Contract
+        Names the value and says what each column measures.
+
+    Returns
+    -------
+    Outcome
+        `table` is the publication stage: `segment, name, size, share, size_change, value,
+        value_share`, then a column's median under the column's own name, and for a category
+        or flag the share of its values as `COLUMN = value` (among those not missing); `log`
+        the segments in short.
+    """
+    segment = segments["segment"].rename("segment")
+    sizes = segment.value_counts().sort_index()
+    profile = pd.DataFrame(
+        {
+            "name": sizes.index.to_series(),
+            "size": sizes,
+            "share": sizes / sizes.sum(),
+            "size_change": float("nan"),
+            **_value(segment, clean, contract),
+        }
+    )
+    medians = clean[list(contract.numeric)].groupby(segment).median()
+    shares = [
+        value_shares(clean[name], segment)
+        for name, column in contract.kept.items()
+        if column.kind in ("category", "flag")
+    ]
+    table = pd.concat([profile, medians, *shares], axis=1).rename_axis("segment").reset_index()
+    return Outcome(table, log={"segments": segment_lines(table)})
+
+
+def segment_lines(publication: pd.DataFrame) -> list[dict[str, object]]:
+    """The segments as JSON values: id, name, size, share, value_share."""
+    lines = publication[["segment", "name", "size", "share", "value_share"]]
+    lines = lines.rename(columns={"segment": "id"}).astype(object)
+    return lines.where(lines.notna(), None).to_dict("records")
+
+
+def _value(segment: pd.Series, clean: pd.DataFrame, contract: Contract) -> dict[str, pd.Series]:
+    if contract.value is None:
+        return {"value": float("nan"), "value_share": float("nan")}
+    value = clean[contract.value].groupby(segment).sum()
+    total = value.sum()
+    return {"value": value, "value_share": value / total if total else value * float("nan")}
+
+
+def value_shares(column: pd.Series, segment: pd.Series) -> pd.DataFrame:
+    """Shares of a category's or flag's values per segment, (k, n_values); rare ones pooled."""
+    common = column.value_counts().index[:MOST_VALUES]
+    pooled = column.astype(object).where(column.isna() | column.isin(common), "(other)")
+    counts = pd.crosstab(segment, pooled)
+    shares = counts.div(counts.sum(axis=1), axis=0)
+    words = {True: "yes", False: "no"}
+    return shares.rename(columns=lambda value: f"{column.name} = {words.get(value, value)}")

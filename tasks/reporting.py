@@ -1,0 +1,182 @@
+"""From a run's folder to what people read: the summary, the Prefect page, report.html."""
+
+import base64
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+TEMPLATES = Path(__file__).with_name("templates")
+
+METRICS = (
+    "silhouette silhouette_own davies_bouldin calinski_harabasz inertia bootstrap_ari "
+    "worst_jaccard survival smallest_share eta_squared tree_accuracy reconstruction_error"
+).split()
+
+CAPTIONS: Mapping[str, str] = {
+    "segments": "Share of customers and of value, per segment",
+    "profiles": "Medians per segment; the darker, the higher among the segments",
+    "selection": "Candidates: inertia and silhouette for each number of segments",
+    "training": "Training of the autoencoder",
+    "distributions": "Distributions between the 5 and 95 % quantiles; rare cells are left empty",
+    "correlations": "Spearman correlations between all numbers",
+    "missing": "Missing values",
+}
+
+
+def summarise(manifest: Mapping[str, Any], folder: Path) -> dict[str, Any]:
+    """What `--json` prints of a run: counts and aggregates, no customer.
+
+    What is not known, since the run did not come so far, is null.
+    """
+    stages, gates = manifest["stages"], manifest.get("gates", {})
+    logs = {stage: entry["log"] for stage, entry in stages.items()}
+    measured = {
+        **logs.get("segments", {}).get("metrics", {}),
+        **{k: v for k, v in logs.get("embedding", {}).items() if k in METRICS},
+    }
+    return {
+        "run_id": manifest["run_id"],
+        "month": manifest["month"],
+        "origin": manifest["origin"],
+        "status": manifest["status"],
+        "error": manifest.get("error"),
+        "model": manifest["model"],
+        "source": manifest["source"]["uri"],
+        "rows": manifest.get("rows"),
+        "k": logs.get("selection", {}).get("k"),
+        "why": logs.get("selection", {}).get("why"),
+        "space": logs.get("selection", {}).get("space"),
+        "embedding": _embedding(logs),
+        "features": logs.get("scaled", {}).get("features", []),
+        "metrics": {name: measured.get(name) for name in METRICS},
+        "segments": logs.get("publication", {}).get("segments", []),
+        "gates": [_gate(gate) for gate in gates.values()],
+        "warnings": _warnings(logs, gates),
+        "seconds": _seconds(manifest),
+        "run_dir": str(folder),
+        "report": str(folder / "report.html"),
+    }
+
+
+def _embedding(logs: Mapping[str, Any]) -> dict[str, Any] | None:
+    log = logs.get("embedding")
+    if log is None:
+        return None
+    return {name: log.get(name) for name in ("dimensions", "width", "epochs", "pca_error")}
+
+
+def _gate(gate: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: gate[name] for name in ("stage", "verdict", "rows", "evaluated", "failed")}
+
+
+def _seconds(manifest: Mapping[str, Any]) -> dict[str, float]:
+    made = {**manifest["stages"], **manifest.get("attachments", {})}
+    groups: dict[str, float] = {}
+    for name, entry in made.items():
+        group = name.split("/")[0].removesuffix(".html")
+        groups[group] = round(groups.get(group, 0) + entry["seconds"], 3)
+    return groups
+
+
+def _warnings(logs: Mapping[str, Any], gates: Mapping[str, Any]) -> list[str]:
+    raw = logs.get("raw", {})
+    left_out = raw.get("left_out", [])
+    told = [f"raw: columns that the contract does not know are left out: {', '.join(left_out)}"]
+    told = told if left_out else []
+    for gate in gates.values():
+        for one in gate["failed"]:
+            if one["severity"] == "refuse":
+                continue
+            count = one["broken_rows"]
+            rows = f": {count:,} of {gate['rows']:,} rows do not" if count is not None else ""
+            aside = " and are set aside" if one["severity"] == "set_aside" else ""
+            told.append(f"{gate['stage']}: {one['says']}{rows}{aside}")
+    return told
+
+
+def candidate_lines(selection: pd.DataFrame) -> list[dict[str, Any]]:
+    """The selection stage as JSON values, one line per candidate."""
+    rounded = selection.round(
+        {"inertia": 0, "silhouette": 4, "silhouette_own": 4, "davies_bouldin": 3}
+        | {"calinski_harabasz": 0, "smallest_share": 4}
+    )
+    return [_without_gaps(line) for line in rounded.to_dict("records")]
+
+
+def gate_lines(summary: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """One line per gate for the table in Prefect."""
+    return [
+        {
+            "stage": gate["stage"],
+            "verdict": gate["verdict"],
+            "rows": gate["rows"],
+            "rules": gate["evaluated"],
+            "did not hold": "; ".join(_short(one) for one in gate["failed"]),
+        }
+        for gate in summary["gates"]
+    ]
+
+
+def _short(failed: Mapping[str, Any]) -> str:
+    rows = f" ({failed['broken_rows']:,} rows)" if failed["broken_rows"] is not None else ""
+    return f"{failed['rule']}{rows}"
+
+
+def _without_gaps(line: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: None if pd.isna(value) else value for key, value in line.items()}
+
+
+def render_markdown(summary: Mapping[str, Any], pictures: Mapping[str, bytes]) -> str:
+    """The page that the Prefect UI shows of a run."""
+    return _template("summary.md.j2").render(run=summary, pictures=_inline(pictures))
+
+
+def render_report(
+    pictures: Mapping[str, bytes],
+    summary: Mapping[str, Any],
+    candidates: Sequence[Mapping[str, Any]],
+) -> str:
+    """The whole report as one HTML file that needs nothing else."""
+    return _template("report.html.j2").render(
+        run=summary, candidates=candidates, pictures=_inline(pictures)
+    )
+
+
+def _inline(pictures: Mapping[str, bytes]) -> list[dict[str, str]]:
+    return [
+        {
+            "name": name,
+            "caption": caption,
+            "uri": f"data:image/png;base64,{base64.b64encode(pictures[name]).decode()}",
+        }
+        for name, caption in CAPTIONS.items()
+        if name in pictures
+    ]
+
+
+def _template(name: str) -> Any:
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+    environment = Environment(
+        loader=FileSystemLoader(TEMPLATES),
+        autoescape=name.endswith(".html.j2"),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters.update(number=number, percent=percent)
+    return environment.get_template(name)
+
+
+def number(value: float | None, digits: int = 0) -> str:
+    """A number for people; a dash where nothing is known."""
+    return "–" if value is None else f"{value:,.{digits}f}"
+
+
+def percent(share: float | None) -> str:
+    """A share for people; a dash where nothing is known."""
+    return "–" if share is None else f"{share:.1%}"
+
+

@@ -1,0 +1,119 @@
+"""From money, counts and shares to comparable features."""
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+from pydantic import BaseModel, ConfigDict, Field
+from sklearn.base import BaseEstimator, TransformerMixin
+
+from expectations.contract import Contract
+from tasks.outcome import Outcome
+
+if TYPE_CHECKING:
+    from sklearn.pipeline import Pipeline
+
+
+class ScalingOptions(BaseModel):
+    """How features are picked."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    max_spearman: float = Field(
+        default=0.85,
+        gt=0,
+        le=1,
+        title="Duplicate columns",
+        description="A column whose |Spearman| with a kept one reaches this is left out.",
+    )
+
+
+TRUSTED_TYPES = ("tasks.scaling.LogColumns",)
+
+
+class LogColumns(TransformerMixin, BaseEstimator):
+    """Signed log1p of some columns of an array, the others as they are.
+
+    Parameters
+    ----------
+    columns : list of int
+        Positions of the columns to transform.
+    """
+
+    def __init__(self, columns: list[int]) -> None:
+        self.columns = columns
+
+    def fit(self, X: np.ndarray, y: None = None) -> "LogColumns":
+        """Learn nothing but the width."""
+        self.n_features_in_ = X.shape[1]
+        return self
+
+    def transform(self, X: np.ndarray) -> np.ndarray:
+        """Transform X, (n_customers, n_features)."""
+        logged = np.array(X, dtype=float)
+        part = logged[:, self.columns]
+        logged[:, self.columns] = np.sign(part) * np.log1p(np.abs(part))
+        return logged
+
+
+def scale_customers(clean: pd.DataFrame, contract: Contract, options: ScalingOptions) -> Outcome:
+    """Pick the features, log1p by kind, and standardise.
+
+    Parameters
+    ----------
+    clean : DataFrame
+        One row per customer, no gaps in numbers.
+    contract : Contract
+        Names the columns that may become features, in order.
+    options : ScalingOptions
+        The threshold of the pruning.
+
+    Returns
+    -------
+    Outcome
+        `table` has the id and the features (mean 0, sd 1); `learned` the fitted pipeline
+        (impute, transform, scale) that takes a frame with the contract's columns; `log` the
+        kept features and those left out, with why.
+    """
+    features, dropped = prune_duplicates(clean[list(contract.features)], options.max_spearman)
+    scaler = build_scaler(features, contract).fit(clean)
+    X = scaler.transform(clean)  # (n_customers, n_features)
+    ids = clean[[contract.id.column]].reset_index(drop=True)
+    scaled = pd.concat([ids, pd.DataFrame(X, columns=features)], axis=1)
+    return Outcome(scaled, {"scaler.skops": scaler}, {"features": features, "dropped": dropped})
+
+
+def prune_duplicates(numbers: pd.DataFrame, max_spearman: float) -> tuple[list[str], list[dict]]:
+    """Leave out each column whose |Spearman| with an already kept one is too high.
+
+    Columns are taken in order, so of two duplicates the one named first in the contract stays.
+    """
+    correlation = numbers.rank().corr().abs()
+    kept: list[str] = []
+    dropped = []
+    for name in numbers.columns:
+        twins = correlation.loc[name, kept]
+        if len(twins) and twins.max() >= max_spearman:
+            twin = str(twins.idxmax())
+            dropped.append({"column": name, "twin": twin, "spearman": round(twins[twin], 3)})
+        else:
+            kept.append(name)
+    return kept, dropped
+
+
+def build_scaler(features: list[str], contract: Contract) -> "Pipeline":
+    """The unfitted pipeline: pick and impute by median, log1p by kind, standardise."""
+    from sklearn.compose import ColumnTransformer
+    from sklearn.impute import SimpleImputer
+    from sklearn.pipeline import Pipeline
+    from sklearn.preprocessing import StandardScaler
+
+    logged = [i for i, name in enumerate(features) if contract.columns[name].is_logged]
+    picked = [("features", SimpleImputer(strategy="median"), features)]
+    return Pipeline(
+        [
+            ("impute", ColumnTransformer(picked, verbose_feature_names_out=False)),
+            ("transform", LogColumns(logged)),
+            ("scale", StandardScaler()),
+        ]
+    )
