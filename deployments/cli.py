@@ -50,7 +50,9 @@ def run(
     month: Month = "",
     contract: ContractName = "ccdata",
     segments: Annotated[str, typer.Option(help="How many segments: auto, or a number.")] = "auto",
-    embedding: Annotated[Space, typer.Option(help="The space customers are clustered in.")] = "auto",
+    embedding: Annotated[
+        Space, typer.Option(help="The space customers are clustered in.")
+    ] = "auto",
     seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same segments.")] = 0,
     resume: Annotated[str, typer.Option(metavar="RUN_ID", help="Finish a run.")] = "",
     delimiter: Delimiter = "",
@@ -103,9 +105,8 @@ def check(
         from tasks import ingestion, keeping
         from tasks.run import outside
 
-        parameters = SegmentParameters(
-            source=_source(source, delimiter, decimal, encoding), month=month, contract=contract
-        )
+        asked_for = {"source": _source(source, delimiter, decimal, encoding), "month": month}
+        parameters = SegmentParameters.model_validate(asked_for)
         table_contract = load_contract(contract)
         uri = ingestion.resolve_uri(source, parameters.month_at(datetime.now(UTC).astimezone()))
         read = ingestion.read_customers(ingestion.fetch(uri), table_contract, parameters.source)
@@ -188,7 +189,7 @@ def _run_flow(asked_for: dict[str, Any], resume: str, shown: Shown, debug: bool)
         from tasks import reporting
         from tasks.run import Run, find_by_flow_run
 
-        parameters = SegmentParameters(**asked_for)
+        parameters = SegmentParameters.model_validate(asked_for)
         if resume:
             Run.find(parameters.runs_folder, resume)
         if server:

@@ -1,8 +1,7 @@
 """A Prefect API of our own for the length of one run, and streams that carry only our words.
 
-Prefect's ephemeral mode starts its server late and imports it a second time into the process
-that runs the flow. Here the server is a child process that starts in the first statement of the
-command and comes up while the command imports what it needs::
+Prefect's ephemeral mode starts its server late, and imports it into the process of the flow too.
+Here it is a child that comes up while the command imports what it needs::
 
     server = ephemeral.start_if_needed(debug=debug)  # before anything imports Prefect
     signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
@@ -45,21 +44,20 @@ from uuid import UUID
 
 from expectations.errors import OutsideError
 
-SILENT_CONSOLE = {
-    # A flow's log still goes to the API: these silence only the handlers that write to stderr.
-    "PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "CRITICAL",
-    "PREFECT_LOGGING_HANDLERS_DEBUG_LEVEL": "CRITICAL",
-    "PREFECT_LOGGING_TO_API_WHEN_MISSING_FLOW": "ignore",
-    "TF_CPP_MIN_LOG_LEVEL": "3",
-}
-SILENT_LOGGERS = {"PREFECT_LOGGING_LEVEL": "CRITICAL", "PREFECT_LOGGING_ROOT_LEVEL": "CRITICAL"}
 ALWAYS = {
     "DO_NOT_TRACK": "1",
     "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
     "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "120",
     "TF_ENABLE_ONEDNN_OPTS": "0",
 }
-SERVER_SETTINGS = {
+SILENT_CONSOLE = {  # the handlers that write to stderr; the API goes on getting the log
+    "PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "CRITICAL",
+    "PREFECT_LOGGING_HANDLERS_DEBUG_LEVEL": "CRITICAL",
+    "PREFECT_LOGGING_TO_API_WHEN_MISSING_FLOW": "ignore",
+    "TF_CPP_MIN_LOG_LEVEL": "3",
+}
+SILENT_LOGGERS = {"PREFECT_LOGGING_LEVEL": "CRITICAL", "PREFECT_LOGGING_ROOT_LEVEL": "CRITICAL"}
+SERVER = {
     "PREFECT_API_URL": "",
     "PREFECT_LOGGING_LEVEL": "WARNING",
     "PREFECT_LOGGING_ROOT_LEVEL": "WARNING",
@@ -68,9 +66,9 @@ SERVER_SETTINGS = {
     "PREFECT_SERVER_CSRF_PROTECTION_ENABLED": "false",
     "PREFECT_SERVER_EVENTS_STREAM_OUT_ENABLED": "false",
     "PREFECT_SERVER_LOGS_STREAM_OUT_ENABLED": "false",
-    "PREFECT_SERVER_REGISTER_BLOCKS_ON_START": "false",
-    # Else blocks that were not registered are noted as done, and no later server registers them.
+    # Memoized, the blocks left out here would count as done, and no later server register them.
     "PREFECT_SERVER_MEMOIZE_BLOCK_AUTO_REGISTRATION": "false",
+    "PREFECT_SERVER_REGISTER_BLOCKS_ON_START": "false",
     "PREFECT_SERVER_SERVICES_EVENT_PERSISTER_ENABLED": "false",
     "PREFECT_SERVER_SERVICES_TRIGGERS_ENABLED": "false",
     "PREFECT_SERVER_UI_ENABLED": "false",
@@ -83,10 +81,9 @@ def quiet_environment(
 ) -> dict[str, str]:
     """Return the settings that keep a run quiet, less those that `environ` has already.
 
-    With a server of our own nobody reads Prefect's log, so it is switched off; with the user's
-    server it goes on reaching that server, and only our console is spared. `debug` leaves all
-    logging as it is. A logging file of the user's own (``PREFECT_LOGGING_CONFIG_PATH``) is heeded
-    only where its handlers have Prefect's names, ``console`` and ``debug``.
+    On a server of our own nobody reads Prefect's log, so it is off; the user's server goes on
+    getting it, and only our console is spared. `debug` leaves logging as it is. A logging file of
+    the user's is heeded where its handlers have Prefect's names, ``console`` and ``debug``.
     """
     settings = dict(ALWAYS)
     if not debug:
@@ -97,48 +94,40 @@ def quiet_environment(
 def configured_api_url() -> str | None:
     """Return the Prefect API that Prefect would use, or None where it would start its own.
 
-    In Prefect's order: the environment, ``.env``, ``prefect.toml`` and ``pyproject.toml`` in the
-    working directory, then the active profile. Not covered: names in lower case, a ``.env`` with
-    interpolation, and ``PREFECT_PROFILES_PATH`` in anything but the environment.
+    In Prefect's order: the environment, ``.env``, ``prefect.toml`` and ``pyproject.toml`` of the
+    working directory, the active profile. Not covered: names in lower case, interpolation in
+    ``.env``, and ``PREFECT_PROFILES_PATH`` set anywhere but in the environment.
     """
-    if "PREFECT_API_URL" in os.environ:
-        return os.environ["PREFECT_API_URL"] or None
-    for url in (
-        _url_in_dotenv(Path(".env")),
-        _toml_value(Path("prefect.toml"), "api", "url"),
-        _toml_value(Path("pyproject.toml"), "tool", "prefect", "api", "url"),
-    ):
-        if url is not None:
-            return url or None
-    return _url_in_profile() or None
-
-
-def _url_in_dotenv(path: Path) -> str | None:
+    home = os.environ.get("PREFECT_HOME") or Path.home() / ".prefect"
+    profiles = _toml(os.environ.get("PREFECT_PROFILES_PATH") or Path(home, "profiles.toml"))
+    active = os.environ.get("PREFECT_PROFILE") or profiles.get("active")
     line = re.compile(r"\s*(?:export\s+)?PREFECT_API_URL\s*=\s*([\"']?)(.*?)\1\s*(?:\s#.*)?")
-    found = [line.fullmatch(text) for text in _text(path).splitlines()]
-    return next((match[2] for match in reversed(found) if match), None)
+    found: list[str | None] = [
+        os.environ.get("PREFECT_API_URL"),
+        *[match[2] for text in _text(".env").splitlines() if (match := line.fullmatch(text))][-1:],
+        _entry(_toml("prefect.toml"), "api", "url"),
+        _entry(_toml("pyproject.toml"), "tool", "prefect", "api", "url"),
+        _entry(profiles, "profiles", active, "PREFECT_API_URL"),
+    ]
+    return next((url for url in found if url is not None), None) or None  # "" hides the later ones
 
 
-def _url_in_profile() -> str | None:
-    home = Path(os.environ.get("PREFECT_HOME") or Path.home() / ".prefect")
-    path = Path(os.environ.get("PREFECT_PROFILES_PATH") or home / "profiles.toml")
-    active = os.environ.get("PREFECT_PROFILE") or _toml_value(path, "active")
-    return _toml_value(path, "profiles", active, "PREFECT_API_URL") if active else None
-
-
-def _toml_value(path: Path, *keys: str) -> str | None:
-    try:
-        value: Any = tomllib.loads(_text(path))
-    except tomllib.TOMLDecodeError:  # Prefect says so itself
-        return None
+def _entry(table: object, *keys: object) -> str | None:
     for key in keys:
-        value = value.get(key) if isinstance(value, dict) else None
-    return None if value is None else str(value)
+        table = table.get(key) if isinstance(table, dict) else None
+    return table if isinstance(table, str) else None
 
 
-def _text(path: Path) -> str:
+def _toml(path: str | Path) -> dict[str, Any]:
     try:
-        return path.read_text(encoding="utf-8")
+        return tomllib.loads(_text(path))
+    except tomllib.TOMLDecodeError:  # Prefect will say so itself
+        return {}
+
+
+def _text(path: str | Path) -> str:
+    try:
+        return Path(path).read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError):
         return ""
 
@@ -161,9 +150,9 @@ def start_if_needed(*, debug: bool = False) -> PrefectServer | None:
 class PrefectServer:
     """Prefect's API in a child process, on the database of the user's ``PREFECT_HOME``.
 
-    Automations do not fire and events are not kept; runs, states, logs and artifacts are, and
-    ``prefect server start`` shows them later. The API answers only to the password in our own
-    environment, since every user of the machine can reach a loopback port.
+    Runs, states, logs and artifacts are kept, and ``prefect server start`` shows them later;
+    events are not kept and automations do not fire. Every user of the machine can reach a
+    loopback port, so the API answers only to a password that is in our own environment.
     """
 
     def __init__(self) -> None:
@@ -173,44 +162,42 @@ class PrefectServer:
         self._password = f"resegment:{secrets.token_urlsafe()}"
         self.port = 0
 
+    @property
+    def pid(self) -> int | None:
+        """The child's process id; None before `start` and after `stop`."""
+        return self._process.pid if self._process else None
+
     def start(self) -> None:
         """Start the server and return at once; this process's environment now points at it."""
-        root = Path(__file__).resolve().parents[1]
+        root = str(Path(__file__).resolve().parents[1])
         with socket.create_server(("127.0.0.1", 0), backlog=128) as listener:
-            self.port = listener.getsockname()[1]
-            number = listener.fileno()
+            self.port, number = listener.getsockname()[1], listener.fileno()
             serve = f"from deployments import ephemeral; ephemeral.serve({number})"
-            # -P: a `random.py` in the user's folder must not become a module of the server.
-            command = f"import sys; sys.path.append({str(root)!r}); {serve}"
             self._process = subprocess.Popen(
-                [sys.executable, "-P", "-c", command],
+                # -P: a `random.py` in the user's folder must not become a module of the server.
+                [sys.executable, "-P", "-c", f"import sys; sys.path.append({root!r}); {serve}"],
                 stdin=subprocess.PIPE,  # never written to: it closes when this process dies
                 stdout=subprocess.DEVNULL,
                 stderr=self._words,
-                env=os.environ
-                | SERVER_SETTINGS
-                | {"PREFECT_SERVER_API_AUTH_STRING": self._password},
+                env=os.environ | SERVER | {"PREFECT_SERVER_API_AUTH_STRING": self._password},
                 pass_fds=[number],
                 start_new_session=True,  # Ctrl-C is for us; the server must outlive it
             )
         atexit.register(self.stop)
-        self._point_environment_here()
-
-    def _point_environment_here(self) -> None:
-        changed = {
+        ours = {
             "PREFECT_API_URL": f"http://127.0.0.1:{self.port}/api",
             "PREFECT_API_AUTH_STRING": self._password,
         }
         for name in ("no_proxy", "NO_PROXY"):
-            changed[name] = ",".join(filter(None, [os.environ.get(name), "127.0.0.1"]))
-        self._environ_before = {name: os.environ.get(name) for name in changed}
-        os.environ |= changed
+            ours[name] = ",".join(filter(None, [os.environ.get(name), "127.0.0.1"]))
+        self._environ_before = {name: os.environ.get(name) for name in ours}
+        os.environ |= ours
 
     def wait_ready(self, timeout: float = 120.0) -> None:
         """Wait until the server answers.
 
-        One request is enough: the socket was listening before the server was born, so a request
-        waits in its queue, and breaks off when the server dies.
+        One request does it: the socket was open before the server was born, so the request waits
+        in its queue, and breaks off when the server dies.
 
         Raises
         ------
@@ -219,25 +206,20 @@ class PrefectServer:
         """
         try:
             self._ask("GET", "/api/health", timeout=timeout)
+            return
         except TimeoutError:
             what = f"did not answer within {timeout:g} s"
         except (OSError, http.client.HTTPException, ValueError) as error:
-            what = "died while starting" if self._ends_within(2.0) else f"broke off ({error})"
-        else:
-            return
+            what = f"died while starting ({error})"
         self.stop()
+        self._words.seek(0)
+        words = self._words.read().decode(errors="replace").splitlines()[-6:] or ["(none)"]
         raise OutsideError(
-            f"run: the Prefect server that this command starts for itself {what}.\n"
-            f"Its last words:\n{self._last_words()}\n"
-            "Make PREFECT_HOME (default ~/.prefect) a folder that can be written to, or point it "
+            f"run: the Prefect server that this command starts for itself {what}. Its last words:\n"
+            + "".join(f"  {line}\n" for line in words)
+            + "Make PREFECT_HOME (default ~/.prefect) a folder that can be written to, or point it "
             "at a new one, or point PREFECT_API_URL at a server that is running already."
         )
-
-    def _last_words(self, count: int = 6) -> str:
-        self._words.seek(0)
-        lines = self._words.read().decode(errors="replace").split("\n")
-        said = [f"  {line}" for line in lines if line.strip()]
-        return "\n".join(said[-count:]) or "  (none)"
 
     def stop(self, flow_run_id: UUID | str | None = None) -> None:
         """Stop the server once it has on record what `flow_run_id` did; harmless when repeated.
@@ -268,27 +250,24 @@ class PrefectServer:
 
         The latter is an interrupted run: its last task run stays Running for ever.
         """
-        of_run: dict[str, Any] = {"flow_runs": {"id": {"any_": [flow_run_id]}}}
-        final = of_run | {"task_runs": {"state": {"type": {"any_": FINAL_STATES}}}}
-        before, since = (-1, -1), time.monotonic()
-        try:
-            while time.monotonic() - since < patience:
-                now = (
-                    self._ask("POST", "/api/task_runs/count", of_run),
-                    self._ask("POST", "/api/task_runs/count", final),
-                )
-                if now == before and now[0] == now[1]:
-                    return
-                if now != before:
-                    before, since = now, time.monotonic()
-                time.sleep(0.03)
-        except (OSError, http.client.HTTPException, ValueError):
-            return  # the server is gone: there is nothing to wait for
+        every = {"flow_runs": {"id": {"any_": [flow_run_id]}}}
+        final = every | {"task_runs": {"state": {"type": {"any_": FINAL_STATES}}}}
+        before, since = None, time.monotonic()
+        while time.monotonic() - since < patience:
+            try:
+                now = [self._ask("POST", "/api/task_runs/count", of) for of in (every, final)]
+            except (OSError, http.client.HTTPException, ValueError):
+                return  # the server is gone: there is nothing to wait for
+            if now != before:
+                before, since = now, time.monotonic()
+            elif now[0] == now[1]:
+                return
+            time.sleep(0.03)
 
-    def _ask(self, verb: str, path: str, body: object = None, timeout: float = 5.0) -> Any:
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=timeout)
+    def _ask(self, verb: str, path: str, body: object = None, timeout: float = 5.0) -> object:
         token = base64.b64encode(self._password.encode()).decode()
         headers = {"Authorization": f"Basic {token}", "Content-Type": "application/json"}
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=timeout)
         try:
             connection.request(verb, path, json.dumps(body) if body else None, headers)
             response = connection.getresponse()
@@ -298,18 +277,12 @@ class PrefectServer:
         finally:
             connection.close()
 
-    def _ends_within(self, seconds: float) -> bool:
-        try:
-            return self._process is None or self._process.wait(seconds) is not None
-        except subprocess.TimeoutExpired:
-            return False
-
 
 @contextmanager
 def without_heartbeats() -> Iterator[None]:
-    """Run flows without a heartbeat: none listens on a server of our own.
+    """Run flows without a heartbeat: nobody listens to it on a server of our own.
 
-    Prefect joins the heartbeat's thread, which sleeps in whole seconds, at the end of a flow.
+    At the end of a flow Prefect joins the heartbeat's thread, which sleeps in whole seconds.
     """
     from prefect.settings import temporary_settings
 

@@ -15,9 +15,17 @@ from flows.parameters import Previous, SegmentParameters
 from tasks import artifacts, ingestion, reporting, steps
 from tasks.run import Run, new_run_id
 
-PACKAGES = (
-    "resegment prefect pandas numpy pyarrow scikit-learn tensorflow great-expectations skops"
-).split()
+PACKAGES = [
+    "resegment",
+    "prefect",
+    "pandas",
+    "numpy",
+    "pyarrow",
+    "scikit-learn",
+    "tensorflow",
+    "great-expectations",
+    "skops",
+]
 
 
 @flow(name="segment")

@@ -169,7 +169,7 @@ def _scan_lines(source: Delimited) -> np.ndarray:
     text = io.TextIOWrapper(io.BytesIO(source.content[source.header.start :]), "utf-8", newline="")
     lines, at, cells = [], source.header.line, []
     with _cells_of_any_length():
-        reader = csv.reader(chain(text, [END]), delimiter=source.header.delimiter)
+        reader = csv.reader(chain(text, ["\n", END]), delimiter=source.header.delimiter)
         for cells in reader:
             if cells:
                 lines.append(at)

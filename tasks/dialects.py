@@ -44,7 +44,7 @@ DELIMITERS = ",;\t|"
 TABS: Mapping[str, str] = {"\\t": "\t", "tab": "\t"}  # what a shell or a form hands over
 HEAD = 1 << 20
 CHUNK = 1 << 24
-MAX_CONTROL_SHARE = 0.02
+MAX_CONTROL_SHARE = 0.05
 PANDAS_INDEX = re.compile(r"__index_level_[0-9]+__")
 
 
@@ -141,7 +141,7 @@ def _refuse_binary(head: bytes, name: str) -> None:
             f"Say so with --encoding utf-16-{ending}."
         )
     controls = sum(byte < 32 and byte not in b"\t\n\f\r\x1a" for byte in head)
-    if controls > MAX_CONTROL_SHARE * len(head):
+    if controls > max(4, MAX_CONTROL_SHARE * len(head)):
         raise InputError(
             f"{name}: the file is binary and no format that is read here. "
             "Export the customers as CSV, CSV.gz or Parquet."
@@ -232,9 +232,9 @@ def match_headers(found: Sequence[str], contract: Contract, name: str) -> Header
     if not any(places.values()):
         # The first line may be a customer: it is not quoted.
         raise InputError(
-            f"{name}: not the table of contract {contract.name}. None of its {len(found)} headers "
-            f"is one of {_some(wanted)}. Give another file, add the missing header line, or name "
-            "the character between cells with --delimiter."
+            f"{name}: not the table of contract {contract.name}. None of its {len(wanted)} columns "
+            f"({_some(wanted)}) is among the headers. Give another file, add the missing header "
+            "line, or name the character between cells with --delimiter."
         )
     problems = _doubled(places, found) + _missing(places, unknown)
     if problems:

@@ -1,17 +1,18 @@
 """Finished table -> matplotlib Figure; no statistics, and no file is saved here."""
 
-from collections.abc import Sequence
+from typing import Any, cast
 
 import matplotlib as mpl
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.container import BarContainer
 from matplotlib.figure import Figure
 
 mpl.use("Agg", force=False)
 
 INK, ACCENT, QUIET = "#22313f", "#0f7b8a", "#b9c6cf"
-_STYLE = {
+_STYLE: Any = {
     "font.size": 9,
     "axes.spines.top": False,
     "axes.spines.right": False,
@@ -26,12 +27,12 @@ _STYLE = {
 }
 
 
-def _panels(rows: int, columns: int, width: float, height: float) -> tuple[Figure, Sequence[Axes]]:
+def _panels(rows: int, columns: int, width: float, height: float) -> tuple[Figure, list[Axes]]:
     """A figure of its own: pyplot's shared state is not safe across threads."""
     with mpl.rc_context(_STYLE):
         figure = Figure(figsize=(width, height), layout="constrained")
         axes = figure.subplots(rows, columns, squeeze=False).ravel()
-    return figure, axes
+    return figure, list(axes)
 
 
 def draw_missing(missing: pd.DataFrame) -> Figure:
@@ -45,7 +46,7 @@ def draw_missing(missing: pd.DataFrame) -> Figure:
         ax.set_axis_off()
         return figure
     sns.barplot(shown, x="share", y="column", color=ACCENT, ax=ax)
-    ax.bar_label(ax.containers[0], labels=[f" {n:,}" for n in shown["rows"]])
+    ax.bar_label(cast(BarContainer, ax.containers[0]), labels=[f" {n:,}" for n in shown["rows"]])
     ax.xaxis.set_major_formatter(lambda share, _: f"{share:.0%}")
     ax.set(title="Missing values", xlabel="share of customers", ylabel="")
     return figure
@@ -119,7 +120,9 @@ def draw_segments(publication: pd.DataFrame) -> Figure:
     figure, (ax,) = _panels(1, 1, 7, 1.1 + 0.42 * len(publication))
     position = np.arange(len(publication))[::-1]
     ax.barh(position + 0.19, publication["share"], 0.36, color=INK, label="customers")
-    ax.barh(position - 0.19, publication["value_share"].fillna(0), 0.36, color=ACCENT, label="value")
+    ax.barh(
+        position - 0.19, publication["value_share"].fillna(0), 0.36, color=ACCENT, label="value"
+    )
     ax.set_yticks(position, publication["name"])
     ax.xaxis.set_major_formatter(lambda share, _: f"{share:.0%}")
     ax.set_title("Share of customers and of value")

@@ -53,12 +53,14 @@ def segment_lines(publication: pd.DataFrame) -> list[dict[str, object]]:
     """The segments as JSON values: id, name, size, share, value_share."""
     lines = publication[["segment", "name", "size", "share", "value_share"]]
     lines = lines.rename(columns={"segment": "id"}).astype(object)
-    return lines.where(lines.notna(), None).to_dict("records")
+    known = lines.where(lines.notna(), None).to_dict("records")
+    return [{str(key): value for key, value in line.items()} for line in known]
 
 
 def _value(segment: pd.Series, clean: pd.DataFrame, contract: Contract) -> dict[str, pd.Series]:
     if contract.value is None:
-        return {"value": float("nan"), "value_share": float("nan")}
+        unknown = pd.Series(float("nan"), index=segment.unique())
+        return {"value": unknown, "value_share": unknown}
     value = clean[contract.value].groupby(segment).sum()
     total = value.sum()
     return {"value": value, "value_share": value / total if total else value * float("nan")}

@@ -9,10 +9,20 @@ import pandas as pd
 
 TEMPLATES = Path(__file__).with_name("templates")
 
-METRICS = (
-    "silhouette silhouette_own davies_bouldin calinski_harabasz inertia bootstrap_ari "
-    "worst_jaccard survival smallest_share eta_squared tree_accuracy reconstruction_error"
-).split()
+METRICS = [
+    "silhouette",
+    "silhouette_own",
+    "davies_bouldin",
+    "calinski_harabasz",
+    "inertia",
+    "bootstrap_ari",
+    "worst_jaccard",
+    "survival",
+    "smallest_share",
+    "eta_squared",
+    "tree_accuracy",
+    "reconstruction_error",
+]
 
 CAPTIONS: Mapping[str, str] = {
     "segments": "Share of customers and of value, per segment",
@@ -124,8 +134,8 @@ def _short(failed: Mapping[str, Any]) -> str:
     return f"{failed['rule']}{rows}"
 
 
-def _without_gaps(line: Mapping[str, Any]) -> dict[str, Any]:
-    return {key: None if pd.isna(value) else value for key, value in line.items()}
+def _without_gaps(line: Mapping[Any, Any]) -> dict[str, Any]:
+    return {str(key): None if pd.isna(value) else value for key, value in line.items()}
 
 
 def render_markdown(summary: Mapping[str, Any], pictures: Mapping[str, bytes]) -> str:
@@ -172,11 +182,9 @@ def _template(name: str) -> Any:
 
 def number(value: float | None, digits: int = 0) -> str:
     """A number for people; a dash where nothing is known."""
-    return "–" if value is None else f"{value:,.{digits}f}"
+    return "-" if value is None else f"{value:,.{digits}f}"
 
 
 def percent(share: float | None) -> str:
     """A share for people; a dash where nothing is known."""
-    return "–" if share is None else f"{share:.1%}"
-
-
+    return "-" if share is None else f"{share:.1%}"

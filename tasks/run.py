@@ -312,7 +312,7 @@ def customer_of(run: Run, customer: str) -> dict[str, Any]:
         found = table[table[id_column] == customer]
         if len(found):
             facts = found.drop(columns=[UNREADABLE], errors="ignore").iloc[0].to_dict()
-            known = {key: None if pd.isna(value) else value for key, value in facts.items()}
+            known = {str(key): None if pd.isna(value) else value for key, value in facts.items()}
             where = "segments" if stage == "segments" else "set aside"
             return {"run_id": run.id, "where": where, **known}
     raise InputError(

@@ -147,14 +147,14 @@ def choose_k(candidates: pd.DataFrame, min_smallest_share: float) -> tuple[int, 
     open_to_choice = candidates[candidates["k"].isin(CHOICE)]
     large_enough = open_to_choice[open_to_choice["smallest_share"] >= min_smallest_share]
     if large_enough.empty:
-        best = candidates.loc[candidates["smallest_share"].idxmax()]
+        best = candidates.iloc[int(candidates["smallest_share"].to_numpy().argmax())]
         return int(best["k"]), (
             f"no k in {CHOICE.start} to {CHOICE.stop - 1} has a smallest segment of "
             f"{min_smallest_share:.0%} or more; this one comes nearest"
         )
     beyond = large_enough[large_enough["k"] >= knee]
-    best = beyond if len(beyond) else large_enough
-    best = best.loc[best["silhouette"].idxmax()]
+    admissible = beyond if len(beyond) else large_enough
+    best = admissible.iloc[int(admissible["silhouette"].to_numpy().argmax())]
     return int(best["k"]), (
         f"the best silhouette ({best['silhouette']:.3f}) at or above the elbow (k = {knee}) "
         f"with a smallest segment of {best['smallest_share']:.1%}"

@@ -44,7 +44,7 @@ def read(run: Run) -> Path:
 def explore(raw: Path, run: Run) -> list[Path]:
     """Missing values, distributions and correlations, with figures."""
     contract, min_cell = run.contract, _limits(run).min_cell
-    tables = {
+    tables: dict[str, tuple] = {
         "missing": (exploration.missing_values, raw, contract),
         "distributions": (exploration.distributions, raw, contract, min_cell),
         "correlations": (exploration.correlations, raw, contract),

@@ -337,10 +337,11 @@ def test_both_ways_of_reading_agree_on_every_cell(cells: list[str], decimal: str
         [HEADER.split(","), *([i, cell, 1, cell, "", cell] for i, cell in enumerate(cells))]
     )
     content = text.getvalue().encode()
-    whole = read(content, decimal=decimal)
+    options = {"decimal": decimal, "encoding": "utf-8"}
+    whole = read(content, **options)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(delimited, "_read_typed", lambda *_: None)
-        pd.testing.assert_frame_equal(read(content, decimal=decimal).table, whole.table)
+        pd.testing.assert_frame_equal(read(content, **options).table, whole.table)
 
     number = rf"[+-]?(([0-9]+([{decimal}][0-9]*)?|[{decimal}][0-9]+)([eE][+-]?[0-9]+)?"
     number += r"|(?i:inf|infinity))"
@@ -612,9 +613,9 @@ REFUSED: Mapping[str, tuple[str | bytes, dict[str, str], str]] = {
     "another table": (
         "day,city\n1,Rome\n",
         {},
-        "not the table of contract shop. None of its 2 headers is one of CLIENT_NO, SPEND, "
-        "VISITS, TIER, ... Give another file, add the missing header line, or name the character "
-        "between cells with --delimiter.",
+        "not the table of contract shop. None of its 6 columns (CLIENT_NO, SPEND, VISITS, TIER, "
+        "...) is among the headers. Give another file, add the missing header line, or name the "
+        "character between cells with --delimiter.",
     ),
     "no delimiter": (
         respelt("^"),
@@ -622,7 +623,7 @@ REFUSED: Mapping[str, tuple[str | bytes, dict[str, str], str]] = {
         "the first line is one cell, and no column of contract shop. Name the character between "
         "cells with --delimiter, for example --delimiter '^', or give another file.",
     ),
-    "wrong delimiter": (PLAIN, {"delimiter": ";"}, "not the table of contract shop. None of its 1"),
+    "wrong delimiter": (PLAIN, {"delimiter": ";"}, "not the table of contract shop. None of its 6"),
     "long delimiter": (PLAIN, {"delimiter": ";;"}, "--delimiter ';;': give one character, for"),
     "odd decimal": (PLAIN, {"decimal": "x"}, "--decimal 'x': give . or , or leave it out."),
     "mixed decimals": (
@@ -773,7 +774,7 @@ def test_an_empty_local_file_is_refused_by_name(tmp_path: Path) -> None:
         ("{folder}/" + "x" * 300, "not a usable path. Correct --source."),
         ("a\0b", "not a usable path. Correct --source."),
         (
-            "memory://u:secret@box/custmers.csv?k=secret",
+            "memory://box/custmers.csv?k=secret",
             "memory://box/custmers.csv: no such file. Closest there: customers.csv. Correct",
         ),
         ("memory://box", "this is a folder. Give one file in it."),

@@ -75,7 +75,7 @@ def test_seeds_give_other_customers() -> None:
 def test_a_month_has_the_rows_asked_for_with_unique_ids(rows: int) -> None:
     table, truth = draw_month(rows, OCTOBER, seed=0)
     assert len(table) == rows
-    assert table.CUST_ID.is_unique
+    assert table.CUST_ID.is_unique and table.CUST_ID.is_monotonic_increasing
     assert table.CUST_ID.str.fullmatch("C[0-9]{5}").all()
     assert table.CUST_ID.equals(truth.CUST_ID)
 
