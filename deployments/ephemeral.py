@@ -107,12 +107,12 @@ def configured_api_url() -> str | None:
         *[match[2] for text in _text(".env").splitlines() if (match := line.fullmatch(text))][-1:],
         _entry(_toml("prefect.toml"), "api", "url"),
         _entry(_toml("pyproject.toml"), "tool", "prefect", "api", "url"),
-        _entry(profiles, "profiles", active, "PREFECT_API_URL"),
+        _entry(profiles, "profiles", str(active), "PREFECT_API_URL"),
     ]
     return next((url for url in found if url is not None), None) or None  # "" hides the later ones
 
 
-def _entry(table: object, *keys: object) -> str | None:
+def _entry(table: object, *keys: str) -> str | None:
     for key in keys:
         table = table.get(key) if isinstance(table, dict) else None
     return table if isinstance(table, str) else None
@@ -210,7 +210,7 @@ class PrefectServer:
         except TimeoutError:
             what = f"did not answer within {timeout:g} s"
         except (OSError, http.client.HTTPException, ValueError) as error:
-            what = f"died while starting ({error})"
+            what = f"broke off ({error})"
         self.stop()
         self._words.seek(0)
         words = self._words.read().decode(errors="replace").splitlines()[-6:] or ["(none)"]

@@ -70,7 +70,7 @@ class Rule:
     Parameters
     ----------
     id : str
-        Unique within a stage, as `BALANCE.between`.
+        Unique within a stage, as `income.between`.
     test : str
         Key in `ROW_TESTS` or `TABLE_TESTS`.
     columns : tuple of str

@@ -41,11 +41,13 @@ def segment(
         resume: Id of an unfinished run: its own parameters are taken, and what is kept stays.
         previous: What is known of the month before.
     """
-    run = open_run(parameters or SegmentParameters(), resume, previous)
+    parameters = parameters or SegmentParameters()
+    run = open_run(parameters, resume, previous)
+    uri = source_of(run, parameters)
     with run.lock():
         run.note(status="running", error=None)
         try:
-            monthly(run)
+            monthly(uri, run)
             return conclude(run)
         except GateRefused as refusal:
             return refuse(run, refusal)
@@ -54,9 +56,9 @@ def segment(
             raise
 
 
-def monthly(run: Run) -> None:
+def monthly(uri: str, run: Run) -> None:
     """The steps in order; the exploration runs beside the main line."""
-    raw = steps.read(run)
+    raw = steps.read(uri, run)
     exploration = steps.explore.submit(raw, run)
     try:
         clean = steps.clean(raw, run)
@@ -105,19 +107,20 @@ def first_facts(
     parameters: SegmentParameters, contract: Contract, month: pd.Period, previous: Previous | None
 ) -> dict[str, Any]:
     """What the manifest says before the first step."""
-    uri = ingestion.resolve_uri(parameters.source.uri, month)
+    uri = ingestion.public_uri(ingestion.resolve_uri(parameters.source.uri, month))
+    source = parameters.source.model_copy(update={"uri": uri})
     return {
         "month": str(month),
         "origin": "synthetic" if uri == "sample" else "real",
         "status": "running",
         "model": "challenger",
-        "source": {"uri": ingestion.public_uri(uri)},
+        "source": {"uri": uri},
         "contract": {
             "name": contract.name,
             "sha256": contract.sha256,
             "content": contract.model_dump(mode="json", exclude_unset=True),
         },
-        "parameters": parameters.model_dump(mode="json"),
+        "parameters": parameters.model_copy(update={"source": source}).model_dump(mode="json"),
         "previous": previous.model_dump(mode="json") if previous else None,
         "versions": {name: _version(name) for name in PACKAGES},
         "started": _now(),
@@ -125,6 +128,17 @@ def first_facts(
         "publication": None,
         "decisions": [],
     }
+
+
+def source_of(run: Run, parameters: SegmentParameters) -> str:
+    """Where to read: as the caller gave it now, if it is what the run was started with.
+
+    The manifest keeps no query string (a signed URL holds a secret there), so whoever resumes
+    before the source was read gives it again.
+    """
+    kept = run.manifest["source"]["uri"]
+    given = ingestion.resolve_uri(parameters.source.uri, pd.Period(run.manifest["month"], "M"))
+    return given if ingestion.public_uri(given) == kept else kept
 
 
 def _version(package: str) -> str:

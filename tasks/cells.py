@@ -144,16 +144,17 @@ def _said(text: pa.ChunkedArray) -> pa.ChunkedArray:
 
 
 def _decoded(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Resolve dictionaries, and read bytes and columns of nothing as text."""
     if pa.types.is_dictionary(column.type):
         column = column.cast(column.type.value_type)
-    if pa.types.is_null(column.type):
+    kind = column.type
+    if not (pa.types.is_null(kind) or pa.types.is_binary(kind) or pa.types.is_large_binary(kind)):
+        return column
+    try:
         return column.cast(pa.string())
-    if pa.types.is_binary(column.type) or pa.types.is_large_binary(column.type):
-        try:
-            return column.cast(pa.string())
-        except pa.ArrowInvalid:
-            return column
-    return column
+    except pa.ArrowInvalid:
+        cells = [cell and cell.decode("utf-8", "backslashreplace") for cell in column.to_pylist()]
+        return pa.chunked_array([pa.array(cells, pa.string())])
 
 
 def _is_text(kind: pa.DataType) -> bool:

@@ -31,6 +31,7 @@ __all__ = [
     "EmbeddingOptions",
     "ReconstructionErrors",
     "embed",
+    "embed_customers",
     "fit_space",
     "reconstruction_errors",
 ]
@@ -48,7 +49,7 @@ class EmbeddingOptions(BaseModel):
         title="Space",
         description="Where customers are clustered: the scaled features as they are (none), "
         "their principal components (pca), or the customers as a neural network rebuilds them "
-        "(autoencoder). auto compares the three and keeps none unless another is clearly better.",
+        "(autoencoder). auto is none.",
     )
     width: int = Field(
         default=6,
@@ -208,6 +209,10 @@ def embed_customers(
     dimensions = list(map(str, transformer.get_feature_names_out(features.columns)))
     table = pd.concat([scaled[[id_column]], pd.DataFrame(Z, columns=dimensions)], axis=1)
     log: dict[str, object] = {"dimensions": dimensions}
+    learned = {}
+    if hasattr(transformer, "training_curve_"):
+        learned["training.parquet"] = training_curve(transformer)
+        log["epochs"] = int(transformer.best_epoch_)
     if space != "none":
         errors = reconstruction_errors(
             space, transformer, features, options, child_seed(seed, "held out")
@@ -217,4 +222,10 @@ def embed_customers(
             "reconstruction_error": errors.chosen,
             "pca_error": errors.pca,
         }
-    return Outcome(table, log=log)
+    return Outcome(table, learned, log)
+
+
+def training_curve(network: Autoencoder) -> pd.DataFrame:
+    """Mean squared error by `epoch` in `training` and `validation`; epoch 0 is PCA."""
+    curve = pd.DataFrame(network.training_curve_, columns=["training", "validation"])
+    return curve.rename_axis("epoch").reset_index()

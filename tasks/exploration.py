@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from expectations.contract import Contract
+from tasks.scaling import signed_log
 
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
 BINS = 30
@@ -38,7 +39,7 @@ def distributions(raw: pd.DataFrame, contract: Contract, min_cell: int) -> pd.Da
 
 def _histogram(values: pd.Series, name: str, logged: bool, min_cell: int) -> pd.DataFrame:
     finite = values[np.isfinite(values)].to_numpy(float)
-    to_axis, from_axis = (np.log1p, np.expm1) if logged else (np.copy, np.copy)
+    to_axis, from_axis = (signed_log, signed_exp) if logged else (np.copy, np.copy)
     low, high = to_axis(np.quantile(finite, [0.05, 0.95])) if len(finite) else (0.0, 1.0)
     edges = np.linspace(low, high if high > low else low + 1, BINS + 1)
     counts, _ = np.histogram(to_axis(finite), edges)
@@ -54,6 +55,11 @@ def _histogram(values: pd.Series, name: str, logged: bool, min_cell: int) -> pd.
             "density": counts / max(counts.sum(), 1) / np.diff(edges),
         }
     )
+
+
+def signed_exp(values: np.ndarray) -> np.ndarray:
+    """The inverse of `scaling.signed_log`."""
+    return np.sign(values) * np.expm1(np.abs(values))
 
 
 def quantiles(raw: pd.DataFrame, contract: Contract) -> pd.DataFrame:

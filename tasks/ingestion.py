@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from expectations.contract import Contract
 from expectations.errors import InputError
@@ -72,6 +72,16 @@ class SourceOptions(BaseModel):
         title="Rows of the sample",
         description="How many synthetic customers `sample` has.",
     )
+
+    @field_validator("uri")
+    @classmethod
+    def _holds_no_password(cls, uri: str) -> str:
+        if re.match(r"\w[\w+.-]*://[^/@]*:[^/@]*@", uri):
+            raise ValueError(
+                "a password in a URL would be recorded with the run: leave it out, "
+                "and give it through the environment as the storage's driver asks"
+            )
+        return uri
 
 
 class _Source(NamedTuple):

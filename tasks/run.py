@@ -209,7 +209,10 @@ class Run:
         refuses = verdict.answer == "refuse"
         if stage == "raw":
             self._keep(QUARANTINE, verdict.refused)
-            self.note(rows=_row_counts(verdict, outcome))
+            self.note(
+                rows=_row_counts(verdict, outcome),
+                source={**self.manifest["source"], "sha256": outcome.log.get("sha256")},
+            )
             kept_at = QUARANTINE
         elif refuses:
             kept_at = f"refused-{stage}.parquet"

@@ -31,6 +31,11 @@ class ScalingOptions(BaseModel):
 TRUSTED_TYPES = ("tasks.scaling.LogColumns",)
 
 
+def signed_log(values: np.ndarray) -> np.ndarray:
+    """log1p, mirrored below zero, so that a contract may allow negative amounts."""
+    return np.sign(values) * np.log1p(np.abs(values))
+
+
 class LogColumns(TransformerMixin, BaseEstimator):
     """Signed log1p of some columns of an array, the others as they are.
 
@@ -51,8 +56,7 @@ class LogColumns(TransformerMixin, BaseEstimator):
     def transform(self, X: np.ndarray) -> np.ndarray:
         """Transform X, (n_customers, n_features)."""
         logged = np.array(X, dtype=float)
-        part = logged[:, self.columns]
-        logged[:, self.columns] = np.sign(part) * np.log1p(np.abs(part))
+        logged[:, self.columns] = signed_log(logged[:, self.columns])
         return logged
 
 

@@ -24,20 +24,18 @@ from tasks.selection import SelectionOptions, select_segments
 
 
 @task(cache_policy=NO_CACHE)
-def read(run: Run) -> Path:
-    """Read the source; objectors leave before anything is computed."""
+def read(uri: str, run: Run) -> Path:
+    """Read the source at `uri`; objectors leave before anything is computed."""
     source, limits = SourceOptions(**run.asked_for["source"]), _limits(run)
     previous = run.manifest["previous"] or {}
-    fetched = _fetch(source, run)
-    raw = run.commit(
+    return run.commit(
         "raw",
         ingestion.read_customers,
-        fetched,
+        _fetch(uri, source, run),
         run.contract,
         source,
         rules=lambda *_: rules.raw_rules(run.contract, limits, previous.get("rows")),
     )
-    return raw
 
 
 @task(cache_policy=NO_CACHE)
@@ -189,11 +187,11 @@ def _limits(run: Run) -> Limits:
     return Limits(**run.asked_for["limits"])
 
 
-def _fetch(source: SourceOptions, run: Run) -> Fetched:
+def _fetch(uri: str, source: SourceOptions, run: Run) -> Fetched:
     """The source's content; a synthetic month is drawn, and its truth kept beside."""
+    if uri != "sample":
+        return ingestion.fetch(uri)
     month = pd.Period(run.manifest["month"], "M")
-    if source.uri != "sample":
-        return ingestion.fetch(ingestion.resolve_uri(source.uri, month))
     drawn = sample.draw_month(source.rows, month, run.asked_for["seed"])
     run.attach("truth.parquet", lambda *_: drawn.truth, str(month), source.rows)
     return ingestion.fetched_table(drawn.table, "sample")

@@ -1,0 +1,260 @@
+"""The monthly flow, end to end: reference figures, its artifacts, a table of another kind."""
+
+import base64
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from tasks import keeping
+from tasks.run import STAGES, Run
+
+ELEVEN = [
+    "BALANCE", "BALANCE_FREQUENCY", "PURCHASES", "ONEOFF_PURCHASES", "INSTALLMENTS_PURCHASES",
+    "CASH_ADVANCE", "PURCHASES_FREQUENCY", "CREDIT_LIMIT", "PAYMENTS", "PRC_FULL_PAYMENT", "TENURE",
+]  # fmt: skip
+SEVEN_SIZES = [1839, 1721, 1475, 1383, 1078, 877, 577]
+
+pytestmark = pytest.mark.usefixtures("prefect_server")
+
+
+@pytest.fixture(scope="module")
+def reference_run(
+    prefect_server: None, reference_csv: Path, tmp_path_factory: pytest.TempPathFactory
+) -> dict[str, Any]:
+    """The reference table at k = 7 in the plain space, as the command reports it."""
+    return run_json(
+        tmp_path_factory.mktemp("reference"),
+        *("--source", str(reference_csv), "--segments", "7", "--embedding", "none"),
+    )
+
+
+def run_json(folder: Path, *words: str) -> dict[str, Any]:
+    from typer.testing import CliRunner
+
+    from deployments.cli import app
+
+    result = CliRunner().invoke(app, ["run", *words, "--json", "--runs", str(folder)])
+    assert result.exit_code == 0, result.output
+    return json.loads(result.stdout)
+
+
+def test_reference_table_gives_the_reference_figures(reference_run: dict[str, Any]) -> None:
+    metrics = reference_run["metrics"]
+    assert reference_run["rows"] == {
+        "source": 8950, "kept": 8950, "quarantined": 0, "objected": 0,
+    }  # fmt: skip
+    assert reference_run["features"] == ELEVEN
+    assert metrics["inertia"] == pytest.approx(42_119, rel=0.005)
+    assert metrics["silhouette"] == pytest.approx(0.2434, abs=0.005)
+    assert metrics["davies_bouldin"] == pytest.approx(1.357, abs=0.03)
+    assert metrics["calinski_harabasz"] == pytest.approx(1993, rel=0.02)
+    sizes = [segment["size"] for segment in reference_run["segments"]]
+    assert sizes == pytest.approx(SEVEN_SIZES, rel=0.02)
+    assert [segment["id"] for segment in reference_run["segments"]] == [
+        f"S0{position}" for position in range(1, 8)
+    ]
+
+
+def test_reference_segments_are_those_that_are_known(reference_run: dict[str, Any]) -> None:
+    publication = pd.read_parquet(Path(reference_run["run_dir"]) / "publication.parquet")
+    by_size = publication.set_index("segment")
+    cash, prime = by_size.loc["S01"], by_size.loc["S02"]
+    assert cash["PURCHASES"] == 0
+    assert cash["CASH_ADVANCE"] == pytest.approx(1270, rel=0.03)
+    assert prime["PURCHASES"] == pytest.approx(1757, rel=0.03)
+    assert prime["value_share"] == pytest.approx(0.51, abs=0.01)
+    assert by_size["TENURE"].min() == 7
+
+
+def test_same_seed_gives_the_same_segments_byte_for_byte(
+    reference_run: dict[str, Any], reference_csv: Path, tmp_path: Path
+) -> None:
+    words = ("--source", str(reference_csv), "--segments", "7", "--embedding", "none")
+    again = run_json(tmp_path, *words)
+    assert again["run_id"] != reference_run["run_id"]
+    for stage in ("scaled", "segments", "publication"):
+        first, second = (Path(r["run_dir"]) / f"{stage}.parquet" for r in (reference_run, again))
+        assert first.read_bytes() == second.read_bytes()
+
+
+def test_the_model_assigns_the_kept_rows_as_the_segments_stage_does(
+    reference_run: dict[str, Any],
+) -> None:
+    folder = Path(reference_run["run_dir"])
+    model = keeping.load(folder / "model.skops")
+    raw = pd.read_parquet(folder / "raw.parquet")  # gaps and all: the pipeline fills them
+    segments = pd.read_parquet(folder / "segments.parquet")
+    assert [name for name, _ in model.steps] == ["impute", "transform", "scale", "embed", "kmeans"]
+    predicted = np.array([f"S0{label + 1}" for label in model.predict(raw)])
+    assert (predicted == segments["segment"].to_numpy()).all()
+    alone = model.predict(raw.iloc[[123]])
+    assert f"S0{alone[0] + 1}" == segments["segment"].iloc[123]
+
+
+def test_segments_stage_has_champion_columns_and_knows_no_confidence_yet(
+    reference_run: dict[str, Any],
+) -> None:
+    segments = pd.read_parquet(Path(reference_run["run_dir"]) / "segments.parquet")
+    assert list(segments.columns) == [
+        "CUST_ID", "segment", "confidence", "runner_up",
+        "champion_segment", "champion_confidence", "champion_runner_up",
+        "challenger_segment", "challenger_confidence", "challenger_runner_up",
+    ]  # fmt: skip
+    assert segments.filter(like="champion").isna().all(axis=None)
+    assert segments.filter(like="confidence").isna().all(axis=None)
+    assert (segments["challenger_segment"] == segments["segment"]).all()
+    assert (segments["runner_up"] != segments["segment"]).all()
+
+
+@pytest.mark.parametrize("embedding", ["pca", "autoencoder"])
+def test_embeddings_complete_on_the_reference_table(
+    embedding: str, reference_csv: Path, tmp_path: Path
+) -> None:
+    words = ("--source", str(reference_csv), "--segments", "7", "--embedding", embedding)
+    summary = run_json(tmp_path, *words)
+    assert summary["space"] == embedding
+    assert summary["embedding"]["width"] == 6
+    own, pca = summary["metrics"]["reconstruction_error"], summary["embedding"]["pca_error"]
+    assert pca == pytest.approx(0.124, abs=0.02)
+    if embedding == "pca":
+        assert own == pca
+    else:
+        assert own <= 0.5 * pca
+        assert (Path(summary["run_dir"]) / "figures" / "training.png").exists()
+    table = pd.read_parquet(Path(summary["run_dir"]) / "selection.parquet")
+    chosen = table[table["chosen"]]
+    assert chosen[["space", "k"]].to_numpy().tolist() == [[embedding, 7]]
+
+
+def test_a_run_folder_holds_every_stage_and_is_private(reference_run: dict[str, Any]) -> None:
+    folder = Path(reference_run["run_dir"])
+    assert folder.stat().st_mode & 0o777 == 0o700
+    for stage in [
+        "raw",
+        "clean",
+        "scaled",
+        "selection",
+        "embedding",
+        "segments",
+        "publication",
+        "quarantine",
+    ]:
+        assert len(pd.read_parquet(folder / f"{stage}.parquet").columns) > 2
+    manifest = json.loads((folder / "manifest.json").read_text())
+    assert manifest["source"]["uri"].endswith(".csv")
+    assert manifest["source"]["sha256"].startswith("29eea6389837")
+    assert set(manifest["gates"]) == set(manifest["stages"])
+    for stage, entry in manifest["stages"].items():
+        assert keeping.sha256_of(folder / f"{stage}.parquet") == entry["sha256"]
+
+
+def test_exploration_leaves_no_cell_of_fewer_than_five_customers(
+    reference_run: dict[str, Any],
+) -> None:
+    cells = pd.read_parquet(
+        Path(reference_run["run_dir"]) / "exploration" / "distributions.parquet"
+    )
+    assert set(cells["column"]) >= set(ELEVEN)
+    assert not cells["rows"].between(1, 4).any()
+
+
+def test_prefect_shows_summary_gates_candidates_and_segments_under_fixed_keys(
+    resegment: Callable[..., Any], csv_of: Callable[..., Path], month_of_600: pd.DataFrame
+) -> None:
+    from prefect.client.orchestration import get_client
+
+    path = csv_of(month_of_600)
+    run_ids = [
+        json.loads(resegment("run", "--source", path, "--json").stdout)["run_id"] for _ in "12"
+    ]
+    with get_client(sync_client=True) as client:
+        artifacts = client.read_artifacts(limit=200)
+    for key in ("segment-summary", "segment-gates", "segment-candidates", "segment-segments"):
+        described = [a.description for a in artifacts if a.key == key]
+        assert set(run_ids) <= set(described)
+    summary = next(a for a in artifacts if a.key == "segment-summary")
+    picture = summary.data.split("data:image/png;base64,")[1].split(")")[0]
+    assert base64.b64decode(picture).startswith(b"\x89PNG")
+    gates = json.loads(next(a for a in artifacts if a.key == "segment-gates").data)
+    assert [gate["stage"] for gate in gates] == [
+        "raw", "clean", "scaled", "selection", "embedding", "segments", "publication",
+    ]  # fmt: skip
+    progress = [a for a in artifacts if a.key == "segment-progress-selection"]
+    assert progress[0].data == 100
+
+
+@pytest.fixture(scope="module")
+def synthetic_run(prefect_server: None, tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """A small synthetic month with everything left to the choice."""
+    from flows.parameters import SegmentParameters
+    from flows.segment import segment
+
+    runs = tmp_path_factory.mktemp("synthetic")
+    parameters = SegmentParameters.model_validate({"source": {"rows": 900}, "runs": str(runs)})
+    assert segment(parameters, return_state=True).name == "Completed"
+    (manifest,) = runs.glob("*/manifest.json")
+    return Run(manifest.parent, manifest.parent.name)
+
+
+def test_k_is_chosen_by_elbow_and_silhouette_when_it_is_not_pinned(synthetic_run: Run) -> None:
+    log = synthetic_run.log("selection")
+    table = pd.read_parquet(synthetic_run.path("selection"))
+    assert table["k"].tolist() == list(range(2, 13))
+    chosen = table[table["chosen"]].iloc[0]
+    admissible = table[table["k"].between(3, 9) & (table["smallest_share"] >= 0.05)]
+    beyond = admissible[admissible["k"] >= log["elbow"]]
+    assert (chosen["k"], chosen["space"]) == (log["k"], log["space"])
+    assert chosen["silhouette"] == beyond["silhouette"].max()
+    assert log["why"].startswith(f"{log['k']}: ")
+
+
+def test_synthetic_is_said_wherever_it_is_shown(
+    synthetic_run: Run, resegment: Callable[..., Any]
+) -> None:
+    shown = resegment("show", synthetic_run.id, "--runs", synthetic_run.folder.parent)
+    assert "synthetic customers" in shown.stdout
+    listed = resegment("runs", "--runs", synthetic_run.folder.parent)
+    assert "synthetic" in listed.stdout
+    assert "Synthetic customers" in (synthetic_run.folder / "report.html").read_text()
+    assert synthetic_run.manifest["origin"] == "synthetic"
+    truth = pd.read_parquet(synthetic_run.folder / "truth.parquet")
+    assert len(truth) == synthetic_run.manifest["rows"]["source"] == 900
+
+
+def test_a_source_may_contain_the_month(
+    resegment: Callable[..., Any], csv_of: Callable[..., Path], month_of_600: pd.DataFrame
+) -> None:
+    path = csv_of(month_of_600, "2025-03.csv")
+    template = str(path).replace("2025-03", "{month}")
+    summary = json.loads(
+        resegment("run", "--source", template, "--month", "2025-03", "--json").stdout
+    )
+    assert summary["run_id"].startswith("2025-03-")
+    assert summary["source"] == str(path)
+
+
+def test_a_run_knows_the_month_before_by_its_row_count(
+    csv_of: Callable[..., Path], month_of_600: pd.DataFrame, tmp_path: Path
+) -> None:
+    from flows.parameters import Previous, SegmentParameters
+    from flows.segment import segment
+
+    parameters = SegmentParameters.model_validate(
+        {"source": {"uri": str(csv_of(month_of_600))}, "runs": str(tmp_path / "runs")}
+    )
+    for rows, name in ((1000, "Completed"), (2000, "Refused")):
+        previous = Previous(run_id="2026-09-00000000", month="2026-09", rows=rows)
+        state = segment(parameters, previous=previous, return_state=True)
+        assert state.name == name
+    assert "within a factor of 3 of last month's 2,000" in state.message
+    warned = [run["gates"]["raw"] for run in manifests(tmp_path / "runs")]
+    assert sorted(gate["verdict"] for gate in warned) == ["refuse", "warn"]
+
+
+def manifests(runs: Path) -> list[dict[str, Any]]:
+    return [Run(path.parent, path.parent.name).manifest for path in runs.glob("*/manifest.json")]
