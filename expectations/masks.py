@@ -1,0 +1,206 @@
+"""The plain face of every test: which rows break it, or whether the table holds it.
+
+Nulls break `not_null` and nothing else, so that each defect has one reason. A test that Great
+Expectations cannot ask as it stands is asked there on a witness, a column derived from the table.
+"""
+
+import json
+from collections.abc import Callable, Mapping
+
+import numpy as np
+import pandas as pd
+
+from expectations.contract import anchored
+
+Columns = tuple[str, ...]
+
+
+# ---------------------------------------------------------------- row tests: which rows break it
+def _null(table: pd.DataFrame, columns: Columns) -> pd.Series:
+    return table[columns[0]].isna()
+
+
+def _outside(table: pd.DataFrame, columns: Columns, low: float, high: float) -> pd.Series:
+    values = table[columns[0]]
+    return (values < low) | (values > high)
+
+
+def _fraction(table: pd.DataFrame, columns: Columns) -> pd.Series:
+    return _distance_to_whole(table, columns) > 0
+
+
+def _doubled(table: pd.DataFrame, columns: Columns) -> pd.Series:
+    values = table[columns[0]]
+    return values.duplicated(keep=False) & values.notna()
+
+
+def _malformed(table: pd.DataFrame, columns: Columns, pattern: str) -> pd.Series:
+    values = table[columns[0]].astype(object)
+    return ~values.astype(str).str.match(anchored(pattern)) & values.notna()
+
+
+def _not_among(table: pd.DataFrame, columns: Columns, values: tuple) -> pd.Series:
+    found = table[columns[0]]
+    return ~found.isin(list(values)) & found.notna()
+
+
+def _unread(table: pd.DataFrame, columns: Columns, column: str) -> pd.Series:
+    return _was_unread(table, columns, column) > 0
+
+
+def _adds_up_to_else(table: pd.DataFrame, columns: Columns, tolerance: float) -> pd.Series:
+    return _residual(table, columns) > tolerance
+
+
+def _apart(table: pd.DataFrame, columns: Columns) -> pd.Series:
+    positive = _positive(table, columns)
+    return (positive > 0) & (positive < len(columns))
+
+
+def _exceeds(table: pd.DataFrame, columns: Columns, factor: float) -> pd.Series:
+    smaller, larger = columns
+    return table[smaller] > factor * table[larger]
+
+
+def _differs(table: pd.DataFrame, columns: Columns, values: pd.Series) -> pd.Series:
+    return _mismatch(table, columns, values) > 0
+
+
+def _outside_where(table: pd.DataFrame, columns: Columns, low: float, high: float) -> pd.Series:
+    values = _where(table, columns)
+    return (values < low) | (values > high)
+
+
+def _rare(table: pd.DataFrame, columns: Columns, low: float) -> pd.Series:
+    return _share_of_its_value(table, columns) < low
+
+
+ROW_TESTS: Mapping[str, Callable[..., pd.Series]] = {
+    "not_null": _null,
+    "between": _outside,
+    "whole": _fraction,
+    "unique": _doubled,
+    "matches": _malformed,
+    "one_of": _not_among,
+    "readable": _unread,
+    "sum": _adds_up_to_else,
+    "together": _apart,
+    "at_most": _exceeds,
+    "equals": _differs,
+    "between_where": _outside_where,
+    "common": _rare,
+}
+
+
+# ------------------------------------------- witnesses: columns derived for Great Expectations
+def _distance_to_whole(table: pd.DataFrame, columns: Columns) -> pd.Series:
+    values = table[columns[0]].astype(float)
+    return (values - values.round()).abs()
+
+
+def _was_unread(table: pd.DataFrame, columns: Columns, column: str) -> pd.Series:
+    texts = table[columns[0]]
+    noted = texts.notna().to_numpy()
+    unread = np.zeros(len(table))
+    unread[noted] = [not {column, "*"}.isdisjoint(json.loads(text)) for text in texts[noted]]
+    return pd.Series(unread, index=table.index)
+
+
+def _residual(table: pd.DataFrame, columns: Columns, **_: float) -> pd.Series:
+    total, *parts = columns
+    return (table[total] - table[parts].sum(axis=1, skipna=False)).abs()
+
+
+def _positive(table: pd.DataFrame, columns: Columns) -> pd.Series:
+    known = table[list(columns)].notna().all(axis=1)
+    positive = (table[list(columns)] > 0).sum(axis=1).astype(float)
+    return positive.where(known)
+
+
+def _excess(table: pd.DataFrame, columns: Columns, factor: float) -> pd.Series:
+    smaller, larger = columns
+    return table[smaller] - factor * table[larger]
+
+
+def _mismatch(table: pd.DataFrame, columns: Columns, values: pd.Series) -> pd.Series:
+    found, wanted = table[columns[0]].to_numpy(object), values.to_numpy(object)
+    if len(found) != len(wanted):
+        return pd.Series(1.0, index=table.index)
+    return pd.Series((found != wanted).astype(float), index=table.index)
+
+
+def _where(table: pd.DataFrame, columns: Columns, **_: float) -> pd.Series:
+    value, condition = columns
+    return table[value].where(table[condition].astype(bool))
+
+
+def _share_of_its_value(table: pd.DataFrame, columns: Columns, **_: float) -> pd.Series:
+    values = table[columns[0]]
+    return values.map(values.value_counts(normalize=True)).astype(float)
+
+
+def _is_null(table: pd.DataFrame, columns: Columns, **_: float) -> pd.Series:
+    return table[columns[0]].isna().astype(float)
+
+
+WITNESSES: Mapping[str, Callable[..., pd.Series]] = {
+    "whole": _distance_to_whole,
+    "readable": _was_unread,
+    "sum": _residual,
+    "together": _positive,
+    "at_most": _excess,
+    "equals": _mismatch,
+    "between_where": _where,
+    "common": _share_of_its_value,
+    "null_share": _is_null,
+}
+
+
+# ------------------------------------------------------------- table tests: whether they hold
+def _has_columns(table: pd.DataFrame, columns: Columns) -> bool:
+    return tuple(table.columns) == columns
+
+
+def _has_type(table: pd.DataFrame, columns: Columns, types: tuple[str, ...]) -> bool:
+    return str(table[columns[0]].dtype) in types
+
+
+def _row_count(
+    table: pd.DataFrame, columns: Columns, low: int, high: int | None = None
+) -> bool:
+    return low <= len(table) and (high is None or len(table) <= high)
+
+
+def _distinct(
+    table: pd.DataFrame, columns: Columns, low: int, high: int | None = None
+) -> bool:
+    found = table[columns[0]].nunique()
+    return low <= found and (high is None or found <= high)
+
+
+def _null_share(table: pd.DataFrame, columns: Columns, high: float) -> bool:
+    return bool(_is_null(table, columns).mean() <= high)
+
+
+def _mean(table: pd.DataFrame, columns: Columns, low: float, high: float) -> bool:
+    return bool(low <= table[columns[0]].mean() <= high)
+
+
+def _deviation(table: pd.DataFrame, columns: Columns, low: float, high: float) -> bool:
+    return bool(low <= table[columns[0]].std() <= high)
+
+
+def _total(table: pd.DataFrame, columns: Columns, low: float, high: float) -> bool:
+    return bool(low <= table[columns[0]].sum() <= high)
+
+
+TABLE_TESTS: Mapping[str, Callable[..., bool]] = {
+    "has_columns": _has_columns,
+    "has_type": _has_type,
+    "row_count": _row_count,
+    "distinct": _distinct,
+    "null_share": _null_share,
+    "mean": _mean,
+    "deviation": _deviation,
+    "total": _total,
+}
