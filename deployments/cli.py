@@ -7,11 +7,31 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import typer
+from typer.core import TyperGroup
 
 from deployments import console
 from deployments.console import Shown
+from expectations.errors import InputError
+
+WRONG_CALL: Any = typer.BadParameter.__mro__[1]  # click's, or typer's copy of it
+
+
+class Commands(TyperGroup):
+    """The commands. Where JSON is asked for, a wrong call is told as JSON, too."""
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run the command named in `ctx`."""
+        as_json = "--json" in ctx.args
+        try:
+            return super().invoke(ctx)
+        except WRONG_CALL as error:
+            if as_json:
+                console.print_json(console.as_error(InputError(error.format_message())))
+            raise
+
 
 app = typer.Typer(
+    cls=Commands,
     name="resegment",
     help="Customer segmentation that is run every month: each step behind its gate.",
     no_args_is_help=True,
@@ -54,7 +74,7 @@ def run(
         Space, typer.Option(help="The space customers are clustered in.")
     ] = "auto",
     seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same segments.")] = 0,
-    resume: Annotated[str, typer.Option(metavar="RUN_ID", help="Finish a run.")] = "",
+    resume: Annotated[str | None, typer.Option(metavar="RUN_ID", help="Finish a run.")] = None,
     delimiter: Delimiter = "",
     decimal: Decimal = "",
     encoding: Encoding = "",
@@ -64,6 +84,8 @@ def run(
 ) -> None:
     """Segment a month of customers."""
     with console.session(as_json, debug) as shown:
+        if resume == "":  # as an unset variable of a shell gives
+            raise InputError("--resume: no run id. `resegment runs` lists what is there.")
         asked_for = {
             "source": _source(source, delimiter, decimal, encoding),
             "month": month,
@@ -73,7 +95,7 @@ def run(
             "seed": seed,
             "runs": str(runs.resolve()),
         }
-        summary = _run_flow(asked_for, resume, shown, debug)
+        summary = _run_flow(asked_for, resume or "", shown, debug)
         shown.run(summary)
         if summary["status"] != "candidate":
             raise typer.Exit(1)
@@ -81,7 +103,9 @@ def run(
 
 @app.command()
 def check(
-    source: Annotated[str, typer.Argument(help="Path or URL of CSV, CSV.gz or Parquet.")],
+    source: Annotated[
+        str, typer.Argument(metavar="SOURCE", help="Path or URL of CSV, CSV.gz or Parquet.")
+    ],
     month: Month = "",
     contract: ContractName = "ccdata",
     refused: Annotated[
@@ -105,6 +129,8 @@ def check(
         from tasks import ingestion, keeping
         from tasks.run import outside
 
+        if refused and refused.suffix != ".parquet":
+            raise InputError(f"--refused {refused}: give a name that ends in .parquet.")
         asked_for = {"source": _source(source, delimiter, decimal, encoding), "month": month}
         parameters = SegmentParameters.model_validate(asked_for)
         table_contract = load_contract(contract)
@@ -163,7 +189,6 @@ def sample(
     with console.session(as_json, debug) as shown:
         from datetime import UTC, datetime
 
-        from expectations.errors import InputError
         from flows.parameters import SegmentParameters
         from tasks.run import outside
         from tasks.sample import write_sample
@@ -216,7 +241,7 @@ def _segments(text: str) -> int:
     if text == "auto":
         return 0
     if not (text.isascii() and text.isdigit() and 2 <= int(text) <= 50):
-        raise typer.BadParameter(f"{text!r}: say auto, or a number from 2 to 50")
+        raise InputError(f"--segments {text!r}: say auto, or a number from 2 to 50.")
     return int(text)
 
 

@@ -2,7 +2,10 @@
 
 import json
 import logging
+import math
+import os
 import sys
+import traceback
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from expectations.errors import InputError, ResegmentError
+from expectations.errors import InputError, OutsideError, ResegmentError
 
 if TYPE_CHECKING:
     from prefect.states import State
@@ -31,7 +34,7 @@ class Shown:
     def run(self, summary: Mapping[str, Any]) -> None:
         """One run."""
         if self.as_json:
-            return self._json(summary)
+            return print_json(summary)
         marked = " [yellow](synthetic customers)[/]" if summary["origin"] == "synthetic" else ""
         self.out.print(f"\n[bold]{summary['month']}[/]{marked}  run {summary['run_id']}")
         if rows := summary["rows"]:
@@ -39,17 +42,20 @@ class Shown:
                 f"{rows['source']:,} rows read: {rows['kept']:,} kept, "
                 f"{rows['quarantined']:,} set aside, {rows['objected']:,} objected"
             )
+            if rows["quarantined"] and not summary["error"]:  # which says it itself
+                self._line(f"set aside, with reasons: {summary['run_dir']}/quarantine.parquet")
         if summary["segments"]:
             self._segments(summary)
         self._gates(summary["gates"])
         for warning in summary["warnings"]:
-            self.out.print(f"[yellow]note[/] {warning}", soft_wrap=True, markup=True)
+            self.out.print("[yellow]note[/] ", end="")
+            self._line(warning)
         if summary["error"]:
             self.out.print(f"[red]{summary['status']}[/]: ", end="")
-            self.out.print(summary["error"], markup=False, soft_wrap=True)
+            self._line(summary["error"])
         else:
             self.out.print(f"status [bold]{summary['status']}[/]")
-        self.out.print(f"report {summary['report']}", soft_wrap=True, markup=False)
+        self._line(f"report {summary['report']}")
 
     def _segments(self, summary: Mapping[str, Any]) -> None:
         metrics = summary["metrics"]
@@ -61,7 +67,8 @@ class Shown:
         table = _table("segment", "customers", "share", "share of value")
         for one in summary["segments"]:
             value = one["value_share"]
-            table.add_row(
+            _add_row(
+                table,
                 one["name"],
                 f"{one['size']:,}",
                 f"{one['share']:.1%}",
@@ -85,14 +92,16 @@ class Shown:
     def runs(self, summaries: Sequence[Mapping[str, Any]]) -> None:
         """All runs, a line each."""
         if self.as_json:
-            return self._json({"runs": list(summaries)})
+            return print_json({"runs": list(summaries)})
         if not summaries:
             self.out.print("No run yet. `resegment run` makes the first.")
             return None
-        table = _table("run", "month", "origin", "status", "kept", "k", "space", "silhouette")
+        columns = ("run", "month", "origin", "status", "kept", "k", "space", "silhouette")
+        table = _table(*columns, padding=0)  # as wide as 80 characters allow
         for one in summaries:
             silhouette = one["metrics"]["silhouette"]
-            table.add_row(
+            _add_row(
+                table,
                 one["run_id"],
                 one["month"],
                 one["origin"],
@@ -107,18 +116,24 @@ class Shown:
     def customer(self, found: Mapping[str, Any]) -> None:
         """One customer of a run."""
         if self.as_json:
-            return self._json(found)
+            return print_json({name: _without_infinity(value) for name, value in found.items()})
         for name, value in found.items():
             self.out.print(f"{name}: {'-' if value is None else value}", markup=False)
 
     def verdict(self, verdict: "Verdict", log: Mapping[str, Any], refused: Path | None) -> None:
         """What the raw gate says of a source."""
+        told = {"source": log, "refused_rows": len(verdict.refused), "refused": str(refused or "")}
+        message = verdict.message() if verdict.answer == "refuse" else None
         if self.as_json:
-            return self._json({**verdict.summary(), "source": log, "refused": str(refused or "")})
+            return print_json({**verdict.summary(), **told, "error": message})
         self._gates([verdict.summary()])
+        if log["left_out"]:
+            self.out.print("[yellow]note[/] ", end="")
+            self._line(f"the contract does not know, and leaves out: {', '.join(log['left_out'])}")
         table = _table("rule", "what must hold", "rows", "first row", "then")
         for one in verdict.failed:
-            table.add_row(
+            _add_row(
+                table,
                 one.rule,
                 one.says,
                 "-" if one.broken_rows is None else f"{one.broken_rows:,}",
@@ -126,16 +141,21 @@ class Shown:
                 one.severity.replace("_", " "),
             )
         self.out.print(table if verdict.failed else "Every rule holds.")
-        if verdict.answer == "refuse":
-            self.out.print(verdict.message(), style="red", soft_wrap=True, markup=False)
+        if message:
+            self._line(message, style="red")
         if refused:
-            self.out.print(f"{len(verdict.refused):,} refused rows in {refused}", markup=False)
+            self._line(f"{len(verdict.refused):,} refused rows, with reasons: {refused}")
+        elif len(verdict.refused):
+            self._line(
+                f"{len(verdict.refused):,} of {verdict.rows:,} rows break a rule that sets them "
+                "aside; --refused FILE.parquet writes them, with reasons."
+            )
         return None
 
     def sample(self, written: Mapping[str, Any]) -> None:
         """Where a synthetic month was written."""
         if self.as_json:
-            return self._json(written)
+            return print_json(written)
         self.out.print(
             f"{written['rows']:,} synthetic customers of {written['month']} in "
             f"{written['table']}, the planted truth in {written['truth']}",
@@ -146,9 +166,16 @@ class Shown:
     def error(self, error: ResegmentError) -> None:
         """One message that says what, where and what next."""
         if self.as_json:
-            self._json({"error": str(error), "exit_code": error.exit_code})
+            try:
+                print_json(as_error(error))
+            except OSError:  # it is the output that failed
+                os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         self.err.print("[red]error[/] ", end="")
         self.err.print(str(error), markup=False, soft_wrap=True)
+
+    def _line(self, text: str, style: str | None = None) -> None:
+        """A line as it is: paths are not broken, brackets are no markup."""
+        self.out.print(text, style=style, markup=False, soft_wrap=True)
 
     @contextmanager
     def listening(self) -> Iterator[None]:
@@ -167,8 +194,21 @@ class Shown:
             logger.setLevel(level)
             logger.propagate = propagate
 
-    def _json(self, value: Any) -> None:
-        sys.stdout.write(json.dumps(value, ensure_ascii=False, default=str) + "\n")
+
+def print_json(value: Any) -> None:
+    """One JSON object on standard output; raises `OSError` where that takes no more."""
+    sys.stdout.write(json.dumps(value, ensure_ascii=False, default=str, allow_nan=False) + "\n")
+    sys.stdout.flush()
+
+
+def _without_infinity(value: Any) -> Any:
+    """Infinity as text: JSON has no such number, but a customer set aside may."""
+    return str(value) if isinstance(value, float) and math.isinf(value) else value
+
+
+def as_error(error: ResegmentError) -> dict[str, Any]:
+    """What `--json` says of an error."""
+    return {"error": str(error), "exit_code": error.exit_code}
 
 
 class _Steps(logging.Handler):
@@ -189,35 +229,38 @@ class _Steps(logging.Handler):
 @contextmanager
 def session(as_json: bool, debug: bool) -> Iterator[Shown]:
     """Turn what goes wrong into one message and an exit code; tracebacks only with `debug`."""
-    from pydantic import ValidationError
-
     shown = Shown(as_json)
     try:
         yield shown
-    except (typer.Exit, typer.BadParameter):
+    except (typer.Exit, BrokenPipeError):
         raise
-    except ResegmentError as error:
-        if debug:
-            raise
-        shown.error(error)
-        raise typer.Exit(error.exit_code) from None
-    except ValidationError as error:
-        if debug:
-            raise
-        problems = "; ".join(
-            f"{'.'.join(map(str, one['loc']))}: {one['msg'].removeprefix('Value error, ')}"
-            for one in error.errors()
-        )
-        shown.error(InputError(f"the call is wrong: {problems}"))
-        raise typer.Exit(2) from None
     except KeyboardInterrupt:
         shown.err.print("stopped; `resegment run --resume RUN_ID` finishes it")
         raise typer.Exit(130) from None
     except Exception as error:
         if debug:
-            raise
-        shown.error(ResegmentError(f"unexpected {type(error).__name__}; --debug shows it whole"))
-        raise typer.Exit(3) from None
+            traceback.print_exc()
+        problem = _in_words(error)
+        shown.error(problem)
+        raise typer.Exit(problem.exit_code) from None
+
+
+def _in_words(error: Exception) -> ResegmentError:
+    """An error of ours; one of another kind is named, not quoted: it may hold a customer's cell."""
+    from pydantic import ValidationError
+
+    if isinstance(error, ResegmentError):
+        return error
+    if isinstance(error, ValidationError):
+        problems = "; ".join(
+            f"{'.'.join(map(str, one['loc']))}: {one['msg'].removeprefix('Value error, ')}"
+            for one in error.errors()
+        )
+        return InputError(f"the call is wrong: {problems}")
+    if isinstance(error, OSError) and error.errno:
+        what = error.filename or "the output"
+        return OutsideError(f"{what}: {os.strerror(error.errno)}. Mend that, then run again.")
+    return ResegmentError(f"unexpected {type(error).__name__}; --debug shows it whole")
 
 
 def error_of(state: "State") -> Exception:
@@ -226,11 +269,21 @@ def error_of(state: "State") -> Exception:
     return error if isinstance(error, Exception) else ResegmentError(state.message or "failed")
 
 
-def _table(*columns: str) -> Any:
+def _table(*columns: str, padding: int = 1) -> Any:
     from rich import box
     from rich.table import Table
 
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, padding))
     for position, column in enumerate(columns):
-        table.add_column(column, justify="left" if position == 0 else "right")
+        if position == 0:  # an id or a rule's name: to be copied, so it stays whole
+            table.add_column(column, no_wrap=True)
+        else:
+            table.add_column(column, justify="right", overflow="fold")
     return table
+
+
+def _add_row(table: Any, *cells: str) -> None:
+    """Add cells as they are: a pattern's brackets are no markup."""
+    from rich.markup import escape
+
+    table.add_row(*map(escape, cells))

@@ -231,9 +231,11 @@ class PrefectServer:
         if process is None or process.stdin is None:
             return
         try:
-            if flow_run_id is not None and process.poll() is None:
+            if process.poll() is None:
+                # Always: for every event left, Prefect would try for 7 s to reach a dead server.
                 _send_what_is_queued()
-                self._wait_until_recorded(str(flow_run_id))
+                if flow_run_id is not None:
+                    self._wait_until_recorded(str(flow_run_id))
         finally:
             process.terminate()
             process.stdin.close()

@@ -2,133 +2,43 @@
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, NamedTuple
 
+import numpy as np
 import pandas as pd
 
-from expectations.errors import GateError
-from expectations.rules import FEW_REFUSED, REFUSED, ROW, UNREADABLE, Rule
+from expectations.rules import REFUSED, ROW, UNREADABLE, Rule
 from expectations.suites import build_suite, with_witnesses
+from expectations.verdict import Answer, Asked, GateRefused, Verdict
 
 if TYPE_CHECKING:
     import great_expectations as gx
 
-Answer = Literal["pass", "warn", "ask", "refuse"]
-
 REASONS = "_reasons"
-MOST_SENTENCES = 4  # a message is read; the whole list is in the verdict
+NOT_COMPUTABLE = "it could not be computed"
 
 
-class GateRefused(GateError):
-    """A stage's table breaks a rule that must hold; the message says which, where and how often."""
+class Plain(NamedTuple):
+    """The plain face's answer to one rule, or why there is none."""
 
-
-@dataclass(frozen=True)
-class Asked:
-    """What came of one rule."""
-
-    rule: str
-    says: str
-    severity: str
-    held: bool
-    evaluated: bool
-    broken_rows: int | None = None
-    first_row: int | None = None
-    observed: str = ""
-
-
-@dataclass(frozen=True)
-class Verdict:
-    """A gate's answer about one table.
-
-    Parameters
-    ----------
-    stage : str
-        Which table.
-    answer : str
-        pass, warn, ask or refuse.
-    rows : int
-        Rows of the table.
-    asked : tuple of Asked
-        Every rule in order.
-    refused : DataFrame
-        Rows that break a row rule which sets aside or refuses, with `_reasons`; never in
-        `summary`.
-    """
-
-    stage: str
-    answer: Answer
-    rows: int
-    asked: tuple[Asked, ...]
-    refused: pd.DataFrame = field(repr=False, compare=False)
-
-    @property
-    def evaluated(self) -> int:
-        """How many rules Great Expectations really evaluated."""
-        return sum(one.evaluated for one in self.asked)
-
-    @property
-    def failed(self) -> tuple[Asked, ...]:
-        """Rules that did not hold."""
-        return tuple(one for one in self.asked if not one.held)
-
-    def summary(self) -> dict[str, Any]:
-        """The verdict as JSON values: counts and rules, no customer."""
-        return {
-            "stage": self.stage,
-            "verdict": self.answer,
-            "rows": self.rows,
-            "evaluated": self.evaluated,
-            "failed": [asdict(one) for one in self.failed],
-        }
-
-    def message(self) -> str:
-        """What was refused, where, and how often, in one sentence per broken rule."""
-        if self.evaluated == 0:
-            return f"{self.stage}: no rule was evaluated, so nothing is known about this table."
-        known = [one for one in self.failed if one.severity == "refuse" and one.evaluated]
-        refusing = known or [one for one in self.failed if not one.evaluated]
-        sentences = [
-            self._too_many_refused(one)
-            if one.rule == FEW_REFUSED
-            else f"{self.stage}: {_sentence(one, self.rows)}."
-            for one in refusing[:MOST_SENTENCES]
-        ]
-        more = len(refusing) - MOST_SENTENCES
-        return " ".join(sentences) + (f" ({more} more rules do not hold.)" if more > 0 else "")
-
-    def _too_many_refused(self, one: Asked) -> str:
-        reasons = [a for a in self.failed if a.severity == "set_aside"]
-        worst = sorted(reasons, key=lambda a: -(a.broken_rows or 0))[:3]
-        why = "; ".join(_sentence(a, self.rows) for a in worst)
-        return (
-            f"{self.stage}: {len(self.refused):,} of {self.rows:,} rows break a rule, but "
-            f"{one.says} ({why}). Fix the extract, or raise max_quarantine_share."
-        )
+    holds: bool = False
+    mask: pd.Series | None = None
+    witness: pd.Series | None = None
+    why_not: str = ""
 
 
 def check(stage: str, table: pd.DataFrame, rules: Sequence[Rule]) -> Verdict:
-    """Ask every rule of `table` through Great Expectations.
+    """Ask every rule of `table`, in plain pandas and through Great Expectations.
 
-    Rules on a column that is missing, or whose type rule failed, cannot be evaluated; they do
-    not hold. A row rule whose mask and expectation count different rows does not hold either:
-    one of its faces is wrong, so neither is believed.
+    Rules on a column that is missing or doubled, or whose type rule failed, cannot be evaluated;
+    they do not hold. A rule to which the two faces give different answers does not hold either:
+    one of them is wrong, so neither is believed.
     """
-    askable = [rule for rule in rules if _is_askable(rule, table, rules)]
-    masks = {rule.id: rule.broken(table) for rule in askable if rule.is_about_rows}
-    setting_aside = [r for r in askable if r.severity == "set_aside" and r.id in masks]
-    leaving = _any(masks[rule.id] for rule in setting_aside) | _none(table)
-    found = _validate(stage, with_witnesses(table, askable, leaving), askable)
-    asked = tuple(_asked(rule, found.get(rule.id), masks.get(rule.id), table) for rule in rules)
-    refusing = [r for r in askable if r.severity in ("set_aside", "refuse") and r.id in masks]
-    return Verdict(
-        stage,
-        _answer(asked),
-        len(table),
-        asked,
-        _refused_rows(table, {rule.id: masks[rule.id] for rule in refusing}),
-    )
+    with np.errstate(all="ignore"):  # sums of huge numbers overflow; the bounds tell of them
+        plain, leaving = _ask_plainly(table, rules)
+        found = _ask_great_expectations(stage, table, rules, plain, leaving)
+    asked = tuple(_asked(rule, plain[rule.id], found.get(rule.id), table) for rule in rules)
+    return Verdict(stage, _answer(asked), len(table), asked, _refused_rows(table, plain, rules))
 
 
 def _answer(asked: Sequence[Asked]) -> Answer:
@@ -144,64 +54,106 @@ def _answer(asked: Sequence[Asked]) -> Answer:
     return "warn" if severities else "pass"
 
 
-def _is_askable(rule: Rule, table: pd.DataFrame, rules: Sequence[Rule]) -> bool:
-    if rule.test == "has_columns" or rule.columns in ((), (REFUSED,)):
-        return True
+def _hindered_columns(table: pd.DataFrame, rules: Sequence[Rule]) -> dict[str, str]:
+    """Columns about which nothing can be asked, and why."""
     counts = Counter(table.columns)
-    if any(counts[column] != 1 for column in rule.columns):
-        return False
+    wanted = {column for rule in rules for column in rule.columns} - {REFUSED}
+    hindered = {column: f"{column} is missing" for column in wanted if not counts[column]}
+    hindered |= {c: f"{c} is there {counts[c]} times" for c in wanted if counts[c] > 1}
+    for rule in rules:
+        if rule.test == "has_type" and rule.columns[0] not in hindered and not rule.holds(table):
+            hindered[rule.columns[0]] = f"{rule.columns[0]} has the wrong type"
+    return hindered
+
+
+def _ask_plainly(table: pd.DataFrame, rules: Sequence[Rule]) -> tuple[dict[str, Plain], pd.Series]:
+    """The plain answers by rule id, and the mask of rows that would be set aside."""
+    hindered = _hindered_columns(table, rules)
+    plain = {r.id: _plain(r, table, hindered) for r in rules if r.is_about_rows}
+    leaving = _any(table, plain, rules, ("set_aside",))
+    witnessed = leaving.astype(float).to_frame(REFUSED)
+    for rule in rules:
+        if not rule.is_about_rows:
+            is_about_leaving = rule.columns == (REFUSED,)
+            plain[rule.id] = _plain(rule, witnessed if is_about_leaving else table, hindered)
+    return plain, leaving
+
+
+def _plain(rule: Rule, table: pd.DataFrame, hindered: Mapping[str, str]) -> Plain:
+    why_not = [hindered[column] for column in rule.columns if column in hindered]
+    if why_not and not _is_about_columns(rule, table):
+        return Plain(why_not=why_not[0])
+    try:
+        if not rule.is_about_rows:
+            return Plain(rule.holds(table), witness=rule.witness(table))
+        mask = rule.broken(table).fillna(False).astype(bool)
+        return Plain(not mask.any(), mask, rule.witness(table))
+    except Exception:  # whatever a table can provoke is no answer, and so a refusal
+        return Plain(why_not=NOT_COMPUTABLE)
+
+
+def _is_about_columns(rule: Rule, table: pd.DataFrame) -> bool:
+    """Whether a rule can be asked although a column is hindered, being about just that."""
     if rule.test == "has_type":
-        return True
-    types = [other for other in rules if other.test == "has_type"]
-    return not any(t.columns[0] in rule.columns and t.broken(table).any() for t in types)
+        return list(table.columns).count(rule.columns[0]) == 1
+    return rule.test == "has_columns"
 
 
-def _validate(stage: str, table: pd.DataFrame, rules: Sequence[Rule]) -> dict[str, Any]:
+def _ask_great_expectations(
+    stage: str,
+    table: pd.DataFrame,
+    rules: Sequence[Rule],
+    plain: Mapping[str, Plain],
+    leaving: pd.Series,
+) -> dict[str, Any]:
     """Great Expectations' results by rule id. One context per call: shared ones miscount."""
-    context = _context()
+    askable = [rule for rule in rules if not plain[rule.id].why_not]
+    witnesses = {rule.id: plain[rule.id].witness for rule in askable}
     batch = (
-        context.data_sources.add_pandas("stages")
+        _context()
+        .data_sources.add_pandas("stages")
         .add_dataframe_asset(stage)
         .add_batch_definition_whole_dataframe("whole")
-        .get_batch({"dataframe": table})
+        .get_batch({"dataframe": with_witnesses(table, witnesses, leaving)})
     )
-    outcome = batch.validate(build_suite(stage, rules), result_format="BASIC")
-    return {result.expectation_config.meta["rule"]: result for result in outcome.results}
+    results: Any = batch.validate(build_suite(stage, askable), result_format="BASIC").results
+    return {result.expectation_config.meta["rule"]: result for result in results}
 
 
 def _context() -> "gx.data_context.EphemeralDataContext":
     import logging
+    import warnings
 
     import great_expectations as gx
     from great_expectations.data_context.types.base import ProgressBarsConfig
 
     # its own words about a missing configuration, on every context
     logging.getLogger("great_expectations.data_context.types.base").setLevel(logging.WARNING)
+    # pandas' words about an id pattern with groups, which it searches and does not extract
+    warnings.filterwarnings("ignore", "This pattern is interpreted as a regular expression")
     context = gx.get_context(mode="ephemeral")
     context.variables.progress_bars = ProgressBarsConfig(globally=False, metric_calculations=False)
     return context
 
 
-def _asked(rule: Rule, result: Any, mask: pd.Series | None, table: pd.DataFrame) -> Asked:
-    if result is None or "exception_message" not in result.exception_info:
-        # a failed metric nests one exception per metric instead of the usual flat entry
-        return _not_evaluated(rule, "column missing, of a wrong type, or not computable")
-    if result.exception_info.get("raised_exception"):
-        return _not_evaluated(rule, str(result.exception_info["exception_message"])[:200])
-    counted = result.result.get("unexpected_count")
-    observed = result.result.get("observed_value")
-    if mask is not None and int(mask.sum()) != counted:
-        return _not_evaluated(rule, f"the mask counts {int(mask.sum())}, the gate {counted}")
-    first = _first_row(table, mask) if mask is not None and counted else None
+def _asked(rule: Rule, plain: Plain, result: Any, table: pd.DataFrame) -> Asked:
+    if plain.why_not or result is None or _raised(result):
+        return _not_evaluated(rule, plain.why_not or NOT_COMPUTABLE)
+    broken_rows = None if plain.mask is None else int(plain.mask.sum())
+    wanted = plain.holds if broken_rows is None else broken_rows
+    counted = result.success if broken_rows is None else result.result.get("unexpected_count")
+    if wanted != counted:
+        return _not_evaluated(rule, f"asked in two ways, the answers are {wanted} and {counted}")
     return Asked(
         rule.id,
         rule.says,
         rule.severity,
-        held=bool(result.success),
+        held=plain.holds,
         evaluated=True,
-        broken_rows=counted if mask is not None else None,
-        first_row=first,
-        observed="" if observed is None or rule.test == "has_columns" else str(observed),
+        broken_rows=broken_rows,
+        first_row=None if plain.mask is None or plain.holds else _first_row(table, plain.mask),
+        observed="" if plain.holds else _observed(rule, result, table),
+        remedy=rule.remedy,
     )
 
 
@@ -209,39 +161,69 @@ def _not_evaluated(rule: Rule, why: str) -> Asked:
     return Asked(rule.id, rule.says, rule.severity, held=False, evaluated=False, observed=why)
 
 
+def _raised(result: Any) -> bool:
+    """Whether an expectation raised; a failed metric nests one entry per metric."""
+    return bool(result.exception_info.get("raised_exception", True))
+
+
+def _observed(rule: Rule, result: Any, table: pd.DataFrame) -> str:
+    """What was found, where that is a figure, a type or a column's name: never a cell."""
+    if rule.test == "has_columns":
+        return _columns_amiss(rule.columns, Counter(table.columns))
+    if rule.test == "has_type":
+        return str(table[rule.columns[0]].dtype)
+    found = result.result.get("observed_value")
+    if isinstance(found, int | np.integer):
+        return f"{found:,}"
+    return f"{found:.6g}" if isinstance(found, float | np.floating) else ""
+
+
+def _columns_amiss(wanted: Sequence[str], found: Counter) -> str:
+    amiss = [f"{column} is missing" for column in wanted if not found[column]]
+    amiss += [f"{column} is there {found[column]} times" for column in wanted if found[column] > 1]
+    unknown = sum(times for column, times in found.items() if column not in wanted)
+    amiss += [f"{unknown} that nobody asked for"] if unknown else []
+    return "; ".join(amiss) or "another order"
+
+
 def _first_row(table: pd.DataFrame, mask: pd.Series) -> int:
     position = int(mask.to_numpy().argmax())
-    return int(table[ROW].iloc[position]) if ROW in table.columns else position + 1
+    is_numbered = list(table.columns).count(ROW) == 1 and table[ROW].dtype.kind == "i"
+    return int(table[ROW].iloc[position]) if is_numbered else position + 1
 
 
-def _refused_rows(table: pd.DataFrame, masks: Mapping[str, pd.Series]) -> pd.DataFrame:
+def _refused_rows(
+    table: pd.DataFrame, plain: Mapping[str, Plain], rules: Sequence[Rule]
+) -> pd.DataFrame:
     """Rows that break a rule, with the ids of all rules they break."""
-    leaving = _any(masks.values()) | _none(table)
+    graves = ("set_aside", "refuse")
+    masks = _masks(plain, rules, graves)
+    leaving = _any(table, plain, rules, graves)
     refused = table.loc[:, ~table.columns.duplicated()][leaving]
-    broken = pd.DataFrame(masks, index=table.index)[leaving]
-    reasons = [", ".join(broken.columns[row]) for row in broken.to_numpy(bool)]
+    broken = pd.DataFrame(masks, index=table.index)[leaving].to_numpy(bool)
+    ids = np.array(list(masks), dtype=object)
+    reasons = [", ".join(ids[row]) for row in broken]
     return refused.assign(**{REASONS: pd.Series(reasons, index=refused.index, dtype="str")})
 
 
-def _any(masks: Any) -> Any:
-    together: Any = False
-    for mask in masks:
-        together = together | mask
-    return together
+def _any(
+    table: pd.DataFrame,
+    plain: Mapping[str, Plain],
+    rules: Sequence[Rule],
+    severities: Sequence[str],
+) -> pd.Series:
+    """Mask of rows that break any rule of these severities."""
+    broken = pd.Series(False, index=table.index)
+    for mask in _masks(plain, rules, severities).values():
+        broken |= mask
+    return broken
 
 
-def _none(table: pd.DataFrame) -> pd.Series:
-    return pd.Series(False, index=table.index)
-
-
-def _sentence(one: Asked, rows: int) -> str:
-    if not one.evaluated:
-        return f"cannot tell whether {one.says} ({one.observed})"
-    if one.broken_rows is not None:
-        where = f" (first: row {one.first_row})" if one.first_row is not None else ""
-        return f"{one.broken_rows:,} of {rows:,} rows break '{one.says}'{where}"
-    found = f" (found: {one.observed})" if one.observed else ""
-    return f"it does not hold that {one.says}{found}"
+def _masks(
+    plain: Mapping[str, Plain], rules: Sequence[Rule], severities: Sequence[str]
+) -> dict[str, pd.Series]:
+    found = {r.id: plain[r.id].mask for r in rules if r.severity in severities and r.id in plain}
+    return {name: mask for name, mask in found.items() if mask is not None}
 
 
 __all__ = ["REASONS", "UNREADABLE", "Asked", "GateRefused", "Verdict", "check"]

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 import numpy as np
 import pandas as pd
 
-from expectations.contract import anchored
+from expectations.parts import anchored
 
 Columns = tuple[str, ...]
 
@@ -165,15 +165,11 @@ def _has_type(table: pd.DataFrame, columns: Columns, types: tuple[str, ...]) -> 
     return str(table[columns[0]].dtype) in types
 
 
-def _row_count(
-    table: pd.DataFrame, columns: Columns, low: int, high: int | None = None
-) -> bool:
+def _row_count(table: pd.DataFrame, columns: Columns, low: int, high: int | None = None) -> bool:
     return low <= len(table) and (high is None or len(table) <= high)
 
 
-def _distinct(
-    table: pd.DataFrame, columns: Columns, low: int, high: int | None = None
-) -> bool:
+def _distinct(table: pd.DataFrame, columns: Columns, low: int, high: int | None = None) -> bool:
     found = table[columns[0]].nunique()
     return low <= found and (high is None or found <= high)
 

@@ -29,7 +29,7 @@ class Rule:
     Parameters
     ----------
     id : str
-        Unique within a stage, as `BALANCE.between`.
+        Unique within a stage, as `income.between`.
     test : str
         Key in `ROW_TESTS` or `TABLE_TESTS`.
     columns : tuple of str
@@ -95,9 +95,7 @@ def has_type(name: str, types: tuple[str, ...], says: str) -> Rule:
 def readable(name: str) -> Rule:
     """What stood in the source could be read."""
     says = f"{name} can be read"
-    return Rule(
-        f"{name}.readable", "readable", (UNREADABLE,), "set_aside", says, {"column": name}
-    )
+    return Rule(f"{name}.readable", "readable", (UNREADABLE,), "set_aside", says, {"column": name})
 
 
 def not_null(name: str, severity: Severity = "refuse") -> Rule:

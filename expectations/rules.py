@@ -12,8 +12,9 @@ from dataclasses import replace
 import pandas as pd
 from pydantic import BaseModel, ConfigDict, Field
 
-from expectations.contract import Column, Contract, Identity
+from expectations.contract import Contract
 from expectations.masks import ROW_TESTS, TABLE_TESTS, WITNESSES
+from expectations.parts import Column, Identity
 from expectations.rule import (
     FINITE,
     NUMBER,
@@ -104,9 +105,7 @@ class Limits(BaseModel):
     )
 
 
-def raw_rules(
-    contract: Contract, limits: Limits, last_rows: int | None = None
-) -> tuple[Rule, ...]:
+def raw_rules(contract: Contract, limits: Limits, last_rows: int | None = None) -> tuple[Rule, ...]:
     """What a source must satisfy; `last_rows` is the row count of last month, if known."""
     few = Rule(
         FEW_REFUSED,
@@ -148,14 +147,13 @@ def clean_rules(contract: Contract, rows: int) -> tuple[Rule, ...]:
     asked = [
         replace(rule, severity="refuse")
         for rule in row_rules(contract)
-        if rule.severity == "set_aside" and rule.test != "readable"
-        if rule.test == "between" or filled.isdisjoint(rule.columns)
+        if rule.severity != "warn" and rule.test != "readable"
+        if rule.test in ("has_type", "between") or filled.isdisjoint(rule.columns)
     ]
     return (
         has_columns((contract.id.column, *contract.kept, ROW), _ONCE_EACH),
         some_customers(),
         row_count(rows, rows, "rows in are rows kept and rows set aside"),
-        *(rule for name in contract.kept for rule in [_clean_type(name, contract.kept[name])]),
         *asked,
         *(not_null(name) for name in contract.numeric if name in filled),
     )
@@ -167,12 +165,14 @@ def scaled_rules(ids: pd.Series, id_column: str, features: tuple[str, ...]) -> t
         has_columns((id_column, *features), "the table has the declared features"),
         *same_customers(id_column, ids),
     ]
+    # scalers divide by n, pandas and Great Expectations by n - 1
+    sd = math.sqrt(len(ids) / max(1, len(ids) - 1))
     for name in features:
         rules += [
             *finite_number(name),
             varies(name),
             figure(name, "mean", -1e-6, 1e-6, f"{name} has mean 0"),
-            figure(name, "deviation", 0.99, 1.01, f"{name} has standard deviation 1"),
+            figure(name, "deviation", sd - 0.01, sd + 0.01, f"{name} has standard deviation 1"),
         ]
     return tuple(rules)
 
@@ -222,7 +222,8 @@ def embedding_rules(
     ]
     for name in dimensions:
         alive = figure(name, "deviation", 1e-6, FINITE, f"{name} is no dead dimension")
-        rules += [*finite_number(name), replace(alive, id=f"{name}.alive")]
+        remedy = "Choose another embedding."
+        rules += [*finite_number(name), replace(alive, id=f"{name}.alive", remedy=remedy)]
     return tuple(rules)
 
 
@@ -286,10 +287,11 @@ def _id_rules(contract: Contract) -> Iterable[Rule]:
 def _column_rules(name: str, column: Column) -> Iterable[Rule]:
     yield readable(name)
     yield _type_of(name, column)
-    if column.is_numeric:
-        yield between(name, column.low, column.high, "set_aside")
-    if column.warn_high is not None:
-        yield between(name, column.low, column.warn_high, "warn", what="high")
+    low, high, warn_high = column.low, column.high, column.warn_high
+    if low is not None and high is not None:
+        yield between(name, low, high, "set_aside")
+        if warn_high is not None:
+            yield between(name, low, warn_high, "warn", what="high")
     if column.is_whole:
         yield Rule(f"{name}.whole", "whole", (name,), "set_aside", f"{name} is whole")
     if column.values:
@@ -311,9 +313,7 @@ def _identity_rule(identity: Identity) -> Rule:
     names = {"sum": ("tolerance",), "at_most": ("factor",)}.get(identity.test, ())
     arguments = {name: getattr(identity, name) for name in names}
     says = identity.says or identity.name.replace("_", " ")
-    return Rule(
-        identity.name, identity.test, identity.columns, identity.severity, says, arguments
-    )
+    return Rule(identity.name, identity.test, identity.columns, identity.severity, says, arguments)
 
 
 def _table_rules(name: str, column: Column) -> Iterable[Rule]:

@@ -1,11 +1,12 @@
 """Rules -> a Great Expectations suite: the other face of every rule."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from expectations.rules import REFUSED, WITNESSES, Rule, anchored
+from expectations.parts import anchored
+from expectations.rules import REFUSED, WITNESSES, Rule
 
 if TYPE_CHECKING:
     import great_expectations as gx
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
 
 # Great Expectations knows a pandas extension type by its class.
 _TYPE_NAMES = {"boolean": "BooleanDtype"}
+_WITNESS = "_witness "
 _SEVERITY = {"refuse": "critical", "ask": "warning", "warn": "info", "set_aside": "info"}
 
 
@@ -37,16 +39,16 @@ def expectation_for(rule: Rule, derived: tuple[str, ...]) -> "Expectation":
 
 
 def with_witnesses(
-    table: pd.DataFrame, rules: Iterable[Rule], leaving: pd.Series
+    table: pd.DataFrame, witnesses: Mapping[str, pd.Series | None], leaving: pd.Series
 ) -> pd.DataFrame:
-    """`table` with a derived column for each rule that is asked on one, and who is `leaving`."""
-    witnesses = {_asked(rule): rule.witness(table) for rule in rules if rule.test in WITNESSES}
-    witnesses[REFUSED] = leaving.astype(float)
-    return pd.concat([table, pd.DataFrame(witnesses, index=table.index)], axis=1)
+    """`table` with the witnesses (rule id -> column, if it needs one), and who is `leaving`."""
+    derived = {f"{_WITNESS}{rule}": w for rule, w in witnesses.items() if w is not None}
+    derived[REFUSED] = leaving.astype(float)
+    return pd.concat([table, pd.DataFrame(derived, index=table.index)], axis=1)
 
 
 def _asked(rule: Rule) -> str:
-    return f"_witness {rule.id}" if rule.test in WITNESSES else rule.columns[0]
+    return f"{_WITNESS}{rule.id}" if rule.test in WITNESSES else rule.columns[0]
 
 
 def _between(low: float | None, high: float | None) -> Callable[[Rule], tuple[str, dict]]:
@@ -114,10 +116,7 @@ EXPECTATIONS: Mapping[str, Callable[[Rule], tuple[str, dict]]] = {
     "has_type": _type,
     "row_count": _within("ExpectTableRowCountToBeBetween"),
     "distinct": _within("ExpectColumnUniqueValueCountToBeBetween"),
-    "null_share": lambda rule: (
-        "ExpectColumnValuesToNotBeNull",
-        {"column": _asked(rule), "mostly": 1 - rule.arguments["high"]},
-    ),
+    "null_share": _within("ExpectColumnMeanToBeBetween"),
     "mean": _within("ExpectColumnMeanToBeBetween"),
     "deviation": _within("ExpectColumnStdevToBeBetween"),
     "total": _within("ExpectColumnSumToBeBetween"),

@@ -1,10 +1,15 @@
 """K-means on the chosen space, and the pipeline that assigns a customer to a segment."""
 
+import os
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 from sklearn.cluster import KMeans
+from threadpoolctl import threadpool_limits
 
 from tasks.outcome import Outcome
 from tasks.seeds import child_seed
@@ -69,13 +74,22 @@ def fit_kmeans(Z: np.ndarray, k: int, random_state: int, n_init: int) -> KMeans:
     Small tables are fitted on one core: a second gains a third on a quiet machine, and on a busy
     one every iteration waits for the slower of the two (measured: twenty times as long).
     """
-    from threadpoolctl import threadpool_limits
-
     if len(Z) > FIT_ROWS:
         rng = np.random.default_rng(random_state)
         Z = Z[np.sort(rng.choice(len(Z), FIT_ROWS, replace=False))]
     with threadpool_limits(1 if len(Z) <= ONE_CORE_ROWS else None):
         return KMeans(n_clusters=k, n_init=n_init, random_state=random_state).fit(Z)
+
+
+@contextmanager
+def one_core_each() -> Iterator[ThreadPoolExecutor]:
+    """A pool with a thread per core, each of which fits on its own core.
+
+    The limit is the whole process's: held around the pool, so that no fit in it ends by lifting
+    the limit of another.
+    """
+    with threadpool_limits(1), ThreadPoolExecutor(os.cpu_count()) as pool:
+        yield pool
 
 
 def by_falling_size(kmeans: KMeans, Z: np.ndarray) -> KMeans:

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-from tasks.clustering import fit_kmeans
+from tasks.clustering import fit_kmeans, one_core_each
 from tasks.embedding import EmbeddingOptions, embed, fit_space
 from tasks.outcome import Outcome
 from tasks.seeds import child_seed
@@ -93,7 +93,9 @@ def select_segments(
         figures = yardsticks.measure(kmeans.predict(Z), Z)
         return {"space": space, "k": k, "inertia": float(kmeans.inertia_), **figures}
 
-    plain = pd.DataFrame([told.after(measure("none", k, X)) for k in ks])
+    with one_core_each() as pool:
+        measured = pool.map(lambda k: measure("none", k, X), ks)
+        plain = pd.DataFrame([told.after(line) for line in measured])
     k, why = _pinned(options) or choose_k(plain, min_smallest_share)
     transformer = fit_space(
         space, X, embedding, child_seed(seed, "embedding", space), on_epoch=told.after

@@ -35,21 +35,22 @@ try:
 
     @task
     def add(number):
-        if number == 2 and "fail" in sys.argv:
-            raise ValueError("2 is refused")
+        if number == 19 and "fail" in sys.argv:
+            raise ValueError("19 is refused")
         if number == 2 and "sleep" in sys.argv:
             print(server.pid, flush=True)
             time.sleep(60)
         return number + 1
 
     @flow
-    def three_tasks():
+    def twenty_tasks():
         global run_id
         run_id = runtime.flow_run.id
-        return add(add(add(0)))
+        for number in range(20):
+            add(number)
 
     with ephemeral.without_heartbeats() if server else nullcontext():
-        state = three_tasks(return_state=True)
+        state = twenty_tasks(return_state=True)
     print(run_id, state.name)
 finally:
     if server:
@@ -74,7 +75,7 @@ def bare(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def start_script(tmp_path: Path, home: Path, *arguments: str, **settings: str) -> subprocess.Popen:
-    """Start a flow of three tasks in a process of its own, as the command does."""
+    """Start a flow of twenty short tasks in a process of its own, as the command does."""
     script = tmp_path / "script.py"
     script.write_text(SCRIPT)
     environ = {name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")}
@@ -100,7 +101,7 @@ def query(home: Path, sql: str, *values: str) -> list[tuple]:
 
 def task_states(home: Path, run_id: str) -> list[str]:
     """Return the final states on record, in the order of the tasks."""
-    sql = "SELECT state_type FROM task_run WHERE flow_run_id = ? ORDER BY created"
+    sql = "SELECT state_type FROM task_run WHERE flow_run_id = ? ORDER BY start_time"
     return [state for (state,) in query(home, sql, run_id)]
 
 
@@ -214,8 +215,8 @@ def test_two_runs_at_once_on_a_new_home_keep_their_history_and_say_only_their_ow
     told = [run.communicate(timeout=90) for run in runs]
     run_ids = [out.split()[0] for out, _ in told]
     assert told == [(f"{run_ids[0]} Completed\n", ""), (f"{run_ids[1]} Failed\n", "")]
-    assert task_states(home, run_ids[0]) == ["COMPLETED"] * 3
-    assert task_states(home, run_ids[1]) == ["COMPLETED", "COMPLETED", "FAILED"]
+    assert task_states(home, run_ids[0]) == ["COMPLETED"] * 20
+    assert task_states(home, run_ids[1]) == ["COMPLETED"] * 19 + ["FAILED"]
     assert not (home / "memo_store.toml").exists()  # a later server would register no blocks
 
 
@@ -235,7 +236,7 @@ def test_the_users_server_gets_the_log_and_the_console_does_not(
     run_id = out.split()[0]
     assert (out, err) == (f"{run_id} Failed\n", "")
     log = query(home, "SELECT message FROM log WHERE flow_run_id = ?", run_id)
-    assert any("2 is refused" in message for (message,) in log)
+    assert any("19 is refused" in message for (message,) in log)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
