@@ -49,6 +49,12 @@ Month = Annotated[str, typer.Option("--month", help="YYYY-MM; default: the last 
 ContractName = Annotated[
     str, typer.Option("--contract", help="A shipped contract's name, or a YAML file.")
 ]
+LimitsGiven = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--limit", metavar="NAME=VALUE", help="Set a limit, as max_quarantine_share=0.02."
+    ),
+]
 Delimiter = Annotated[str, typer.Option(help="Between cells, where it cannot be told.")]
 Decimal = Annotated[str, typer.Option(help="'.' or ',', where it cannot be told.")]
 Encoding = Annotated[str, typer.Option(help="As latin-1, where it cannot be told.")]
@@ -75,6 +81,7 @@ def run(
     ] = "auto",
     seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same segments.")] = 0,
     resume: Annotated[str | None, typer.Option(metavar="RUN_ID", help="Finish a run.")] = None,
+    limit: LimitsGiven = None,
     delimiter: Delimiter = "",
     decimal: Decimal = "",
     encoding: Encoding = "",
@@ -92,6 +99,7 @@ def run(
             "contract": contract,
             "selection": {"segments": _segments(segments)},
             "embedding": {"embedding": embedding},
+            "limits": _limits(limit),
             "seed": seed,
             "runs": str(runs.resolve()),
         }
@@ -111,6 +119,7 @@ def check(
     refused: Annotated[
         Path | None, typer.Option(help="Write the refused rows to this Parquet file.")
     ] = None,
+    limit: LimitsGiven = None,
     delimiter: Delimiter = "",
     decimal: Decimal = "",
     encoding: Encoding = "",
@@ -124,21 +133,25 @@ def check(
 
         from expectations.contract import load_contract
         from expectations.gate import check as ask
-        from expectations.rules import Limits, raw_rules
+        from expectations.rules import raw_rules
         from flows.parameters import SegmentParameters
         from tasks import ingestion, keeping
         from tasks.run import outside
 
         if refused and refused.suffix != ".parquet":
             raise InputError(f"--refused {refused}: give a name that ends in .parquet.")
-        asked_for = {"source": _source(source, delimiter, decimal, encoding), "month": month}
+        asked_for = {
+            "source": _source(source, delimiter, decimal, encoding),
+            "month": month,
+            "limits": _limits(limit),
+        }
         parameters = SegmentParameters.model_validate(asked_for)
         table_contract = load_contract(contract)
         uri = ingestion.resolve_uri(source, parameters.month_at(datetime.now(UTC).astimezone()))
         read = ingestion.read_customers(ingestion.fetch(uri), table_contract, parameters.source)
-        verdict = ask("raw", read.table, raw_rules(table_contract, Limits()))
+        verdict = ask("raw", read.table, raw_rules(table_contract, parameters.limits))
         if refused:
-            with outside(str(refused), "choose another file"):
+            with outside(str(refused), "or choose another file"):
                 keeping.keep(refused, verdict.refused)
         shown.verdict(verdict, dict(read.log), refused)
         if verdict.answer == "refuse":
@@ -194,7 +207,7 @@ def sample(
         from tasks.sample import write_sample
 
         period = SegmentParameters(month=month).month_at(datetime.now(UTC).astimezone())
-        with outside(str(output), "choose another file"):
+        with outside(str(output), "or choose another file"):
             try:
                 table, truth = write_sample(output, rows, period, seed)
             except ValueError as error:
@@ -209,17 +222,19 @@ def _run_flow(asked_for: dict[str, Any], resume: str, shown: Shown, debug: bool)
     server = ephemeral.start_if_needed(debug=debug)
     flow_run_id = None
     try:
-        from flows.parameters import SegmentParameters
-        from flows.segment import segment
-        from tasks import reporting
-        from tasks.run import Run, find_by_flow_run
-
-        parameters = SegmentParameters.model_validate(asked_for)
-        if resume:
-            Run.find(parameters.runs_folder, resume)
-        if server:
-            server.wait_ready()
         with shown.listening():
+            from expectations import gate
+            from flows.parameters import SegmentParameters
+            from flows.segment import segment
+            from tasks import reporting
+            from tasks.run import Run, find_by_flow_run
+
+            parameters = SegmentParameters.model_validate(asked_for)
+            if resume:
+                Run.find(parameters.runs_folder, resume)
+            gate.prepare()
+            if server:
+                server.wait_ready()
             state = segment(parameters, resume=resume, return_state=True)
         flow_run_id = state.state_details.flow_run_id
         if state.is_failed() and state.name != "Refused":
@@ -235,6 +250,13 @@ def _source(uri: str, delimiter: str, decimal: str, encoding: str) -> dict[str, 
     if uri != "sample" and "://" not in uri:
         uri = os.path.abspath(uri)  # noqa: PTH100 - a run's own folder is elsewhere; keeps {month}
     return {"uri": uri, "delimiter": delimiter, "decimal": decimal, "encoding": encoding}
+
+
+def _limits(given: list[str] | None) -> dict[str, str]:
+    for one in given or []:
+        if "=" not in one:
+            raise InputError(f"--limit {one}: write NAME=VALUE, as max_quarantine_share=0.02.")
+    return dict(one.split("=", 1) for one in given or [])
 
 
 def _segments(text: str) -> int:

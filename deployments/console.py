@@ -235,7 +235,7 @@ def session(as_json: bool, debug: bool) -> Iterator[Shown]:
     except (typer.Exit, BrokenPipeError):
         raise
     except KeyboardInterrupt:
-        shown.err.print("stopped; `resegment run --resume RUN_ID` finishes it")
+        shown.err.print("stopped. `resegment runs` names it, `run --resume RUN_ID` finishes it.")
         raise typer.Exit(130) from None
     except Exception as error:
         if debug:

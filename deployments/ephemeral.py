@@ -45,6 +45,7 @@ from uuid import UUID
 from expectations.errors import OutsideError
 
 ALWAYS = {
+    "PREFECT_LOGGING_EXTRA_LOGGERS": "resegment",  # what the steps say is in the run's log too
     "DO_NOT_TRACK": "1",
     "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
     "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "120",

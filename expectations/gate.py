@@ -27,6 +27,11 @@ class Plain(NamedTuple):
     why_not: str = ""
 
 
+def prepare() -> None:
+    """Load Great Expectations now, while there is something else to wait for: it takes seconds."""
+    import great_expectations.expectations  # noqa: F401
+
+
 def check(stage: str, table: pd.DataFrame, rules: Sequence[Rule]) -> Verdict:
     """Ask every rule of `table`, in plain pandas and through Great Expectations.
 
@@ -226,4 +231,4 @@ def _masks(
     return {name: mask for name, mask in found.items() if mask is not None}
 
 
-__all__ = ["REASONS", "UNREADABLE", "Asked", "GateRefused", "Verdict", "check"]
+__all__ = ["REASONS", "UNREADABLE", "Asked", "GateRefused", "Verdict", "check", "prepare"]

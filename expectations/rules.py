@@ -114,7 +114,7 @@ def raw_rules(contract: Contract, limits: Limits, last_rows: int | None = None) 
         "refuse",
         f"at most {limits.max_quarantine_share:.2%} of the rows are set aside",
         {"low": 0.0, "high": limits.max_quarantine_share},
-        "Fix the extract, or raise max_quarantine_share.",
+        "Fix the extract, or raise the limit max_quarantine_share.",
     )
     remedy = "Send the whole month, or change rows in the contract."
     return (

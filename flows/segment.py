@@ -1,5 +1,6 @@
 """The monthly flow: read, clean, scale, select, embed, cluster, profile, report."""
 
+from contextlib import suppress
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
@@ -10,6 +11,7 @@ from prefect.runtime import flow_run
 from prefect.states import Completed, Failed, State
 
 from expectations.contract import Contract, load_contract
+from expectations.errors import OutsideError
 from expectations.gate import GateRefused
 from flows.parameters import Previous, SegmentParameters
 from tasks import artifacts, ingestion, reporting, steps
@@ -52,7 +54,9 @@ def segment(
         except GateRefused as refusal:
             return refuse(run, refusal)
         except BaseException as error:
-            run.note(status="failed", error=str(error) or type(error).__name__, ended=_now())
+            why = str(error) or f"stopped ({type(error).__name__})"
+            with suppress(OutsideError):  # a full disk must not hide what happened
+                run.note(status="failed", error=why, ended=_now())
             raise
 
 

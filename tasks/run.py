@@ -5,6 +5,7 @@ import fcntl
 import hashlib
 import json
 import logging
+import os
 import threading
 import time
 import traceback
@@ -54,10 +55,11 @@ class Run:
     def open(cls, runs: Path, run_id: str, facts: Mapping[str, Any]) -> "Run":
         """The run with this id below `runs`; a new one starts its manifest with `facts`."""
         run = cls(runs.resolve() / run_id, run_id)
-        with outside(f"the run folder {run.folder}", "choose another with --runs"):
+        with outside(f"the run folder {run.folder}", "or choose another with --runs"):
             run.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             if not (run.folder / MANIFEST).exists():
-                run._write_manifest({"run_id": run_id, "status": "running", **facts, "stages": {}})
+                first = {"run_id": run_id, "status": "running", **facts, "stages": {}}
+                keeping.keep(run.folder / MANIFEST, first)
         return run
 
     @classmethod
@@ -73,7 +75,9 @@ class Run:
     @contextmanager
     def lock(self) -> Iterator[None]:
         """Keep a second process out of the folder, a half-dead twin for one."""
-        with (self.folder / ".lock").open("a+") as held:
+        with outside(f"{self.folder}", self._then_resume):
+            held = (self.folder / ".lock").open("a+")
+        with held:
             try:
                 fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except OSError:
@@ -101,6 +105,10 @@ class Run:
     def log(self, stage: str) -> dict[str, Any]:
         """What the step of a kept stage has noted."""
         return self.manifest["stages"][stage]["log"]
+
+    @property
+    def _then_resume(self) -> str:
+        return f"then `resegment run --resume {self.id} --runs {self.folder.parent}`"
 
     def note(self, **facts: Any) -> None:
         """Enter facts at the top of the manifest."""
@@ -190,12 +198,12 @@ class Run:
 
     def read(self, path: Path) -> Any:
         """A stage or a part, loaded by its suffix."""
-        with outside(f"{path}", "run the month again"):
+        with outside(f"{path}", "or run the month again"):
             return keeping.load(path)
 
     def _keep(self, name: str, value: Any) -> str:
         path = self.folder / name
-        with outside(f"{path}", f"then `resegment run --resume {self.id}`"):
+        with outside(f"{path}", self._then_resume):
             return keeping.keep(path, value)
 
     def _is_whole(self, stage: str, entry: Mapping[str, Any]) -> bool:
@@ -207,22 +215,22 @@ class Run:
         """Enter the verdict; keep refused rows; raise when the gate refuses."""
         self._enter("gates", stage, verdict.summary())
         refuses = verdict.answer == "refuse"
+        evidence = verdict.refused
         if stage == "raw":
-            self._keep(QUARANTINE, verdict.refused)
+            kept_at = QUARANTINE
+            self._keep(QUARANTINE, evidence)
             self.note(
                 rows=_row_counts(verdict, outcome),
                 source={**self.manifest["source"], "sha256": outcome.log.get("sha256")},
             )
-            kept_at = QUARANTINE
         elif refuses:
             kept_at = f"refused-{stage}.parquet"
             # a table rule has no single row to show: then the whole table is the evidence
-            self._keep(kept_at, verdict.refused if len(verdict.refused) else outcome.table)
+            evidence = evidence if len(evidence) else outcome.table
+            self._keep(kept_at, evidence)
         if refuses:
-            raise GateRefused(
-                f"{verdict.message()} The refused rows are in {self.folder / kept_at}; "
-                f"nothing was published."
-            )
+            where = f" The refused rows are in {self.folder / kept_at}." if len(evidence) else ""
+            raise GateRefused(f"{verdict.message()}{where} Nothing was published.")
 
     def _enter(self, section: str, name: str, entry: Any) -> None:
         with _manifest_lock:
@@ -231,7 +239,7 @@ class Run:
             self._write_manifest(manifest)
 
     def _write_manifest(self, manifest: Mapping[str, Any]) -> None:
-        with outside(f"{self.folder / MANIFEST}", f"then `resegment run --resume {self.id}`"):
+        with outside(f"{self.folder / MANIFEST}", self._then_resume):
             keeping.keep(self.folder / MANIFEST, manifest)
 
     @contextmanager
@@ -247,7 +255,8 @@ class Run:
                 self._keep(trace, traceback.format_exc())
             raise ResegmentError(
                 f"{stage}: unexpected {type(error).__name__}. The traceback is in "
-                f"{self.folder / trace}; `resegment run --resume {self.id}` tries again."
+                f"{self.folder / trace}; `resegment run --resume {self.id} "
+                f"--runs {self.folder.parent}` tries again."
             ) from None
 
 
@@ -257,10 +266,12 @@ def outside(what: str, remedy: str) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        why = error.strerror or str(error)
         if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+            why = os.strerror(error.errno)
             raise OutsideError(f"cannot write {what}: {why}. Free space, {remedy}.") from None
-        raise OutsideError(f"cannot use {what}: {why}. Mend that, or {remedy}.") from None
+        is_blocked = error.errno in (errno.EEXIST, errno.ENOTDIR)
+        why = "a file stands where a folder belongs" if is_blocked else error.strerror or str(error)
+        raise OutsideError(f"cannot use {what}: {why}. Mend that, {remedy}.") from None
 
 
 def _fingerprint(function: Callable[..., Any], inputs: Sequence[Any]) -> str:

@@ -172,6 +172,8 @@ def write_sample(
     suffix = next((end for end in SUFFIXES if output.name.endswith(end)), None)
     if suffix is None:
         raise ValueError(f"{output.name} ends in none of {', '.join(SUFFIXES)}; choose one.")
+    if output.is_dir():
+        raise ValueError(f"{output} is a folder; give the name of a file.")
     sample = draw_month(rows, month, seed, moves)
     stem = output.name.removesuffix(suffix)
     truth = output.with_name(f"{stem}.truth{suffix.removesuffix('.gz')}")

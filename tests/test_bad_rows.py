@@ -135,7 +135,7 @@ def test_too_many_broken_rows_refuse_the_month(
     for words in (
         f"raw: {ABOVE} of {ALL} rows break a rule, but at most 1.00% of the rows are set aside",
         f"{ABOVE} of {ALL} rows break '{broken.says}' (first: row {lines[0]})",
-        "Fix the extract, or raise max_quarantine_share.",
+        "Fix the extract, or raise the limit max_quarantine_share.",
     ):
         assert words in said["error"]
     assert pd.read_parquet(kept)["_row"].tolist() == lines
@@ -344,7 +344,7 @@ def test_a_refused_run_keeps_the_rows_and_the_report_and_nothing_else(with_many:
     for words in (
         "refused: raw: 7 of 600 rows break a rule, but at most 1.00% of the rows are set aside",
         "7 of 600 rows break 'BALANCE lies in 0 to 1e+09' (first: row 2)",
-        "Fix the extract, or raise max_quarantine_share.",
+        "Fix the extract, or raise the limit max_quarantine_share.",
         str(quarantine),
         "nothing was published",
     ):

@@ -134,16 +134,7 @@ def test_embeddings_complete_on_the_reference_table(
 def test_a_run_folder_holds_every_stage_and_is_private(reference_run: dict[str, Any]) -> None:
     folder = Path(reference_run["run_dir"])
     assert folder.stat().st_mode & 0o777 == 0o700
-    for stage in [
-        "raw",
-        "clean",
-        "scaled",
-        "selection",
-        "embedding",
-        "segments",
-        "publication",
-        "quarantine",
-    ]:
+    for stage in (*STAGES, "quarantine"):
         assert len(pd.read_parquet(folder / f"{stage}.parquet").columns) > 2
     manifest = json.loads((folder / "manifest.json").read_text())
     assert manifest["source"]["uri"].endswith(".csv")

@@ -387,7 +387,7 @@ def test_a_refusal_says_what_where_how_many_and_what_to_do(
         "raw: 30 of 600 rows break a rule, but at most 1.00% of the rows are set aside "
         "(30 of 600 rows break 'BALANCE lies in 0 to 1e+09' "
         f"(first: row {raw[ROW].iloc[0]})). "
-        "Fix the extract, or raise max_quarantine_share."
+        "Fix the extract, or raise the limit max_quarantine_share."
     )
 
 
