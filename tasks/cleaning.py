@@ -28,11 +28,11 @@ def clean_customers(raw: pd.DataFrame, contract: Contract) -> Outcome:
     numbers = list(contract.numeric)
     gaps = kept[numbers].isna().sum()
     medians = kept[numbers].median()
-    clean = kept.assign(**kept[numbers].fillna(medians))
+    clean = kept.fillna(medians)
     filled = {
         name: {"rows": int(gaps[name]), "median": float(medians[name])}
         for name in numbers
-        if gaps[name]
+        if gaps[name] and pd.notna(medians[name])
     }
     log = {"kept": len(clean), "quarantined": len(raw) - len(clean), "filled": filled}
     return Outcome(clean, log=log)

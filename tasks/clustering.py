@@ -1,5 +1,6 @@
 """K-means on the chosen space, and the pipeline that assigns a customer to a segment."""
 
+import copy
 import os
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -59,10 +60,12 @@ def cluster_customers(
     X = scaled.drop(columns=id_column).to_numpy()  # (n_customers, n_features)
     kmeans = by_falling_size(fit_kmeans(Z, k, child_seed(seed, "clustering"), n_init=20), Z)
     ids = segment_ids(k)
-    table = pd.concat([embedding[[id_column]], assignments(kmeans.transform(Z), ids)], axis=1)
+    labels = kmeans.predict(Z)  # (n_customers,)
+    customers = embedding[[id_column]].reset_index(drop=True)
+    table = pd.concat([customers, assignments(labels, kmeans.transform(Z), ids)], axis=1)
     metrics = {
-        "inertia": float(kmeans.inertia_),
-        **Yardsticks(X, audit_rows, seed).measure(kmeans.predict(Z), Z),
+        "inertia": inertia(kmeans, Z),
+        **Yardsticks(X, audit_rows, seed).measure(labels, k, Z),
     }
     model = assemble(scaler, embedder, kmeans)
     return Outcome(table, {"model.skops": model}, {"ids": ids, "metrics": metrics})
@@ -96,11 +99,15 @@ def by_falling_size(kmeans: KMeans, Z: np.ndarray) -> KMeans:
     """The same K-means with its clusters numbered by falling size among the rows of Z."""
     sizes = np.bincount(kmeans.predict(Z), minlength=kmeans.n_clusters)
     order = np.argsort(-sizes, kind="stable")
-    ordered = KMeans(kmeans.n_clusters, n_init=kmeans.n_init, random_state=kmeans.random_state)
-    vars(ordered).update(vars(kmeans))
+    ordered = copy.copy(kmeans)
     ordered.cluster_centers_ = np.ascontiguousarray(kmeans.cluster_centers_[order])
     ordered.labels_ = np.argsort(order)[kmeans.labels_].astype(np.int32)
     return ordered
+
+
+def inertia(kmeans: KMeans, Z: np.ndarray) -> float:
+    """Sum of squared distances to the centroids over all rows of Z, fitted on or not."""
+    return -float(kmeans.score(Z))
 
 
 def segment_ids(k: int) -> list[str]:
@@ -108,26 +115,28 @@ def segment_ids(k: int) -> list[str]:
     return [f"S{position:02d}" for position in range(1, k + 1)]
 
 
-def assignments(distances: np.ndarray, ids: list[str]) -> pd.DataFrame:
-    """Segments from the distances to the centroids, (n_customers, k).
+def assignments(labels: np.ndarray, distances: np.ndarray, ids: list[str]) -> pd.DataFrame:
+    """Segments from labels, (n_customers,), and distances to the centroids, (n_customers, k).
 
     The proposed segment is the challenger's: without a store there is no champion yet, and
     what nothing is known about is null.
     """
-    nearest = np.argsort(distances, axis=1, kind="stable")[:, :2]
     names = np.array(ids, dtype=object)
-    found = {
-        "segment": pd.array(names[nearest[:, 0]], dtype="str"),
-        "confidence": np.full(len(distances), np.nan),
-        "runner_up": pd.array(names[nearest[:, 1]], dtype="str"),
-    }
-    unknown = {
-        "segment": pd.array([None] * len(distances), dtype="str"),
-        "confidence": np.full(len(distances), np.nan),
-        "runner_up": pd.array([None] * len(distances), dtype="str"),
-    }
+    is_own = np.arange(len(ids)) == labels[:, None]  # (n_customers, k)
+    second = np.where(is_own, np.inf, distances).argmin(axis=1)
+    nothing = np.full(len(labels), None, dtype=object)
+    found = _assigned(names[labels], names[second])
+    unknown = _assigned(nothing, nothing)
     known = {"": found, "champion_": unknown, "challenger_": found}
     return pd.DataFrame({w + name: known[w][name] for w in WHOSE for name in found})
+
+
+def _assigned(segment: np.ndarray, runner_up: np.ndarray) -> dict[str, Any]:
+    return {
+        "segment": pd.array(segment, dtype="str"),
+        "confidence": np.full(len(segment), np.nan),
+        "runner_up": pd.array(runner_up, dtype="str"),
+    }
 
 
 def assemble(scaler: "Pipeline", embedder: Any, kmeans: KMeans) -> "Pipeline":

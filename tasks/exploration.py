@@ -14,12 +14,20 @@ QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
 BINS = 30
 
 
-def missing_values(raw: pd.DataFrame, contract: Contract) -> pd.DataFrame:
-    """Per column: rows missing and their share, most first."""
-    missing = raw[list(contract.kept)].isna().sum().rename("rows")
-    table = missing.rename_axis("column").reset_index()
-    return table.assign(share=table["rows"] / max(len(raw), 1)).sort_values(
-        "rows", ascending=False, ignore_index=True
+def missing_values(raw: pd.DataFrame, contract: Contract, min_cell: int = 5) -> pd.DataFrame:
+    """Per column: rows missing, their share, and the count as it may be shown; most first.
+
+    Where fewer than `min_cell` rows are missing, but some, `rows` and `share` are null.
+    """
+    missing = raw[list(contract.kept)].isna().sum().sort_values(ascending=False, kind="stable")
+    rows = missing.astype("Int64").mask(missing.between(1, min_cell - 1))
+    return pd.DataFrame(
+        {
+            "column": missing.index,
+            "rows": rows.array,
+            "share": rows.astype(float).to_numpy() / max(len(raw), 1),
+            "shown": [f"< {min_cell}" if pd.isna(n) else f"{n:,}" for n in rows],
+        }
     )
 
 
@@ -38,7 +46,7 @@ def distributions(raw: pd.DataFrame, contract: Contract, min_cell: int) -> pd.Da
 
 
 def _histogram(values: pd.Series, name: str, logged: bool, min_cell: int) -> pd.DataFrame:
-    finite = values[np.isfinite(values)].to_numpy(float)
+    finite = values[np.isfinite(values)].to_numpy(float)  # null is not finite either
     to_axis, from_axis = (signed_log, signed_exp) if logged else (np.copy, np.copy)
     low, high = to_axis(np.quantile(finite, [0.05, 0.95])) if len(finite) else (0.0, 1.0)
     edges = np.linspace(low, high if high > low else low + 1, BINS + 1)
@@ -63,14 +71,18 @@ def signed_exp(values: np.ndarray) -> np.ndarray:
 
 
 def quantiles(raw: pd.DataFrame, contract: Contract) -> pd.DataFrame:
-    """Per number: quantiles from 5 to 95 %, mean, and the share of zeros."""
-    numbers = raw[list(contract.numeric)]
+    """Per number: quantiles from 5 to 95 %, mean, and the share of zeros, of what is finite."""
+    numbers = raw[list(contract.numeric)].replace([np.inf, -np.inf], np.nan)
     table = numbers.quantile(list(QUANTILES)).T
     table.columns = [f"q{quantile * 100:02.0f}" for quantile in QUANTILES]
-    return table.assign(mean=numbers.mean(), zeros=(numbers == 0).mean()).rename_axis("column")
+    zeros = (numbers == 0).sum() / numbers.notna().sum()
+    return table.assign(mean=numbers.mean(), zeros=zeros).rename_axis("column").reset_index()
 
 
 def correlations(raw: pd.DataFrame, contract: Contract) -> pd.DataFrame:
-    """Spearman correlations between all numbers, (n_columns, n_columns), named by `column`."""
-    table = raw[list(contract.numeric)].rank().corr()
+    """Spearman correlations between all numbers, (n_columns, n_columns), named by `column`.
+
+    Of two columns, the rows count where both are known.
+    """
+    table = raw[list(contract.numeric)].corr("spearman")
     return table.rename_axis("column").reset_index()

@@ -1,171 +1,298 @@
-"""Finished table -> matplotlib Figure; no statistics, and no file is saved here."""
+"""Finished table -> matplotlib Figure; no statistics, and no file is saved here.
 
-from typing import Any, cast
+All pictures are equally wide, so that a report shows their letters in one size.
+"""
 
-import matplotlib as mpl
+import textwrap
+from collections.abc import Sequence
+
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.container import BarContainer
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator, NullLocator
 
-mpl.use("Agg", force=False)
-
-INK, ACCENT, QUIET = "#22313f", "#0f7b8a", "#b9c6cf"
-_STYLE: Any = {
-    "font.size": 9,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.edgecolor": QUIET,
-    "axes.titlesize": 10,
-    "axes.titleweight": "bold",
-    "axes.titlelocation": "left",
-    "text.color": INK,
-    "axes.labelcolor": INK,
-    "xtick.color": INK,
-    "ytick.color": INK,
-}
-
-
-def _panels(rows: int, columns: int, width: float, height: float) -> tuple[Figure, list[Axes]]:
-    """A figure of its own: pyplot's shared state is not safe across threads."""
-    with mpl.rc_context(_STYLE):
-        figure = Figure(figsize=(width, height), layout="constrained")
-        axes = figure.subplots(rows, columns, squeeze=False).ravel()
-    return figure, list(axes)
+INK, ACCENT, QUIET, PALE = "#22313f", "#0f7b8a", "#93a4b0", "#dfe6ea"
+WIDTH = 9.0  # inches
+SMALL, NORMAL = 8, 9  # points
+MOST_ANNOTATED = 20  # correlations have their number in the cell up to so many columns
 
 
 def draw_missing(missing: pd.DataFrame) -> Figure:
     """Bars of the share of missing values per column; draws `exploration.missing_values`."""
-    import seaborn as sns
-
-    shown = missing[missing["rows"] > 0]
-    figure, (ax,) = _panels(1, 1, 7, 1.2 + 0.35 * max(len(shown), 1))
-    if shown.empty:
-        ax.text(0.5, 0.5, "no value is missing", ha="center", va="center")
-        ax.set_axis_off()
+    lacking = missing[missing["shown"] != "0"]
+    figure, (ax,) = _panels(1, 1, 0.7 + 0.3 * max(len(lacking), 1))
+    _title(ax, "Missing values")
+    if lacking.empty:
+        _nothing(ax, "No value is missing.")
         return figure
-    sns.barplot(shown, x="share", y="column", color=ACCENT, ax=ax)
-    ax.bar_label(cast(BarContainer, ax.containers[0]), labels=[f" {n:,}" for n in shown["rows"]])
-    ax.xaxis.set_major_formatter(lambda share, _: f"{share:.0%}")
-    ax.set(title="Missing values", xlabel="share of customers", ylabel="")
+    ax.spines[:].set_visible(False)
+    ax.set(xlim=(0, 1), xticks=[])
+    shares = lacking["share"].fillna(0)
+    labels = [
+        f"{shown} ({share:.1%})" if share else shown
+        for shown, share in zip(lacking["shown"], shares, strict=True)
+    ]
+    position = np.arange(len(lacking))[::-1]
+    ax.barh(position, 1, 0.55, color=PALE)
+    bars = ax.barh(position, shares, 0.55, color=ACCENT)
+    ax.bar_label(bars, labels, padding=4, fontsize=SMALL, color=INK)
+    _name_lines(ax, position, [_words(name) for name in lacking["column"]])
     return figure
 
 
 def draw_distributions(cells: pd.DataFrame) -> Figure:
-    """One density per number, between its 5 and 95 % quantiles; draws `distributions`."""
+    """One density per number, between its 5 and 95 % quantiles; draws `distributions`.
+
+    A bar that would leave the others flat is cut off, and says which share it holds.
+    """
     names = list(dict.fromkeys(cells["column"]))
     columns = min(4, len(names))
     rows = -(-len(names) // columns)
-    figure, axes = _panels(rows, columns, 2.9 * columns, 1.9 * rows)
+    figure, axes = _panels(rows, columns, 0.2 + 1.45 * rows)
     for ax, name in zip(axes, names, strict=False):
-        cell = cells[cells["column"] == name]
-        edges = np.append(cell["axis_low"], cell["axis_high"].iloc[-1])
-        ax.stairs(cell["density"], edges, fill=True, color=ACCENT, alpha=0.85)
-        ticks = np.linspace(edges[0], edges[-1], 4)
-        values = np.interp(ticks, edges, np.append(cell["low"], cell["high"].iloc[-1]))
-        ax.set_xticks(ticks, [_short(value) for value in values])
-        ax.set_yticks([])
-        ax.set_title(name.replace("_", " ").lower(), fontsize=8)
+        _draw_density(ax, cells[cells["column"] == name])
+        _title(ax, "\n".join(textwrap.wrap(_words(name), 28)), SMALL)
     for ax in axes[len(names) :]:
         ax.set_axis_off()
     return figure
 
 
+def _draw_density(ax: Axes, cell: pd.DataFrame) -> None:
+    edges = np.append(cell["axis_low"], cell["axis_high"].iloc[-1])
+    density = cell["density"].to_numpy()
+    *_, second, highest = [0.0, 0.0, *np.sort(density)]
+    top = 1.18 * (min(highest, 2.5 * second) or highest or 1.0)
+    ax.stairs(density, edges, fill=True, color=ACCENT)
+    ax.set(ylim=(0, top), yticks=[])
+    if highest > top:
+        spike = int(density.argmax())
+        share = density[spike] * (edges[spike + 1] - edges[spike])
+        left = spike < len(density) / 2
+        ax.text(
+            edges[spike + 1] if left else edges[spike],
+            top,
+            f" {share:.0%}" if left else f"{share:.0%} ",
+            ha="left" if left else "right",
+            va="top",
+            color=ACCENT,
+            fontsize=SMALL,
+        )
+    values = np.append(cell["low"], cell["high"].iloc[-1])
+    ticks = np.linspace(edges[0], edges[-1], 3)
+    ax.set_xticks(ticks, [_short(value) for value in np.interp(ticks, edges, values)])
+    first, _, last = ax.get_xticklabels()
+    first.set_horizontalalignment("left")
+    last.set_horizontalalignment("right")
+    ax.spines["left"].set_visible(False)
+
+
 def draw_correlations(correlations: pd.DataFrame) -> Figure:
-    """Heat map of Spearman correlations; draws `exploration.correlations`."""
+    """Heat map of Spearman correlations, each pair once; draws `exploration.correlations`."""
     import seaborn as sns
 
-    table = correlations.set_index("column")
-    size = 1.8 + 0.45 * len(table)
-    figure, (ax,) = _panels(1, 1, size + 0.8, size)
+    pairs = correlations.set_index("column").iloc[1:, :-1]
+    few = len(pairs) < MOST_ANNOTATED
+    figure, (ax,) = _panels(1, 1, 2 + 0.3 * min(len(pairs), 24))
+    _title(ax, "Spearman correlations" + (", in hundredths" if few else ""))
+    if pairs.empty:
+        _nothing(ax, "There is one number only.")
+        return figure
     sns.heatmap(
-        table * 100,
-        annot=True,
+        pairs * 100,
+        mask=np.triu(np.ones(pairs.shape, dtype=bool), 1),
+        annot=few,
         fmt=".0f",
-        cmap="vlag",
-        center=0,
+        annot_kws={"size": 7},
+        cmap=sns.blend_palette(["#a65b00", "#f7f7f5", ACCENT], as_cmap=True),
         vmin=-100,
         vmax=100,
-        annot_kws={"size": 7},
-        cbar=False,
+        cbar=not few,
+        cbar_kws={"shrink": 0.4, "aspect": 30, "ticks": [-100, 0, 100]},
         linewidths=0.5,
         ax=ax,
     )
-    ax.set(title="Spearman correlation x 100", xlabel="", ylabel="")
-    ax.tick_params(axis="x", rotation=90)
+    ax.set(xlabel="", ylabel="")
+    middles = np.arange(len(pairs)) + 0.5
+    across, down = ([_words(name) for name in names] for names in (pairs.columns, pairs.index))
+    ax.set_xticks(middles, across, ha="right", rotation_mode="anchor")
+    ax.set_yticks(middles, down, rotation=0)
+    ax.tick_params(length=0, labelsize=SMALL if few else 6)
+    ax.tick_params(axis="x", rotation=40 if few else 60)
     return figure
 
 
 def draw_selection(candidates: pd.DataFrame) -> Figure:
-    """Elbow and silhouette curves over k, with the chosen one; draws the selection stage."""
-    figure, (left, right) = _panels(1, 2, 9, 3.2)
+    """Elbow and silhouette curves over k, with the chosen one; draws the selection stage.
+
+    The inertia of another space is on another scale: there the plain space's point is marked.
+    """
+    figure, (left, right) = _panels(1, 2, 3)
     plain = candidates[candidates["space"] == "none"].sort_values("k")
-    chosen = candidates[candidates["chosen"]].iloc[0]
-    for ax, yardstick, title in (
-        (left, "inertia", "Elbow: inertia"),
-        (right, "silhouette", "Silhouette in the reference space"),
+    chosen = candidates[candidates["chosen"]]
+    of_plain = plain[plain["k"].isin(chosen["k"])]
+    for ax, yardstick, marked, title in (
+        (left, "inertia", of_plain, "Inertia (the elbow)"),
+        (right, "silhouette", chosen, "Silhouette in the reference space"),
     ):
-        ax.plot(plain["k"], plain[yardstick], marker="o", ms=4, color=INK, lw=1.2)
-        ax.plot(chosen["k"], chosen[yardstick], "o", ms=9, color=ACCENT)
-        ax.axvline(chosen["k"], color=ACCENT, lw=0.8, ls=":")
+        ax.plot(plain["k"], plain[yardstick], marker="o", ms=4, color=QUIET, lw=1.5)
+        ax.plot(marked["k"], marked[yardstick], "o", ms=9, color=ACCENT)
+        for k, height, space in zip(marked["k"], marked[yardstick], marked["space"], strict=True):
+            words = f"k = {k}" + ("" if space == "none" else f", {space}")
+            ax.annotate(
+                words,
+                (k, height),
+                (4, 7),
+                textcoords="offset points",
+                color=ACCENT,
+                fontsize=NORMAL,
+                fontweight="bold",
+            )
         ax.set_xticks(plain["k"])
-        ax.set(title=title, xlabel="number of segments")
+        ax.margins(y=0.14)
+        ax.set_xlabel("number of segments", color=INK, fontsize=SMALL)
+        _title(ax, title)
     left.yaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
     return figure
 
 
 def draw_segments(publication: pd.DataFrame) -> Figure:
     """Share of customers and of value per segment; draws the publication stage."""
-    figure, (ax,) = _panels(1, 1, 7, 1.1 + 0.42 * len(publication))
-    position = np.arange(len(publication))[::-1]
-    ax.barh(position + 0.19, publication["share"], 0.36, color=INK, label="customers")
-    ax.barh(
-        position - 0.19, publication["value_share"].fillna(0), 0.36, color=ACCENT, label="value"
-    )
-    ax.set_yticks(position, publication["name"])
-    ax.xaxis.set_major_formatter(lambda share, _: f"{share:.0%}")
-    ax.set_title("Share of customers and of value")
-    ax.legend(frameon=False)
+    figure, (ax,) = _panels(1, 1, 0.8 + 0.46 * len(publication))
+    position = np.arange(len(publication))[::-1].astype(float)
+    shown = [("share", "customers", QUIET), ("value_share", "value", ACCENT)]
+    shown = [one for one in shown if publication[one[0]].notna().any()]
+    height = 0.72 / len(shown)
+    for line, (column, label, color) in enumerate(shown):
+        middle = position + height * ((len(shown) - 1) / 2 - line)
+        bars = ax.barh(middle, publication[column], height * 0.94, color=color, label=label)
+        labels = ["" if pd.isna(share) else f"{share:.1%}" for share in publication[column]]
+        ax.bar_label(bars, labels, padding=4, fontsize=SMALL, color=INK)
+    ax.set_xticks([])
+    ax.margins(x=0.08)
+    ax.spines[:].set_visible(False)
+    _name_lines(ax, position, publication["name"].tolist())
+    _title(ax, "Share of " + " and of ".join(label for _, label, _ in shown))
+    if len(shown) > 1:
+        _legend(ax)
     return figure
 
 
-def draw_profiles(publication: pd.DataFrame, columns: tuple[str, ...]) -> Figure:
+def draw_profiles(publication: pd.DataFrame, columns: Sequence[str]) -> Figure:
     """Medians of each segment, every column coloured from its lowest to its highest."""
     import seaborn as sns
 
-    medians = publication.set_index("name")[list(columns)]
-    spread = (medians.max() - medians.min()).replace(0, 1)
-    figure, (ax,) = _panels(1, 1, 2.2 + 0.75 * len(columns), 2.2 + 0.42 * len(medians))
+    medians = publication.set_index("name")[list(columns)].T  # (n_columns, k)
+    lowest, highest = medians.min(axis=1), medians.max(axis=1)
+    spread = (highest - lowest).replace(0, 1)
+    figure, (ax,) = _panels(1, 1, 0.9 + 0.26 * len(medians))
     sns.heatmap(
-        (medians - medians.min()) / spread,
+        medians.sub(lowest, axis=0).div(spread, axis=0),
         annot=medians.map(_short).to_numpy(),
         fmt="",
-        cmap="crest",
+        annot_kws={"size": SMALL},
+        cmap=sns.blend_palette(["#f1f5f6", "#8fc3c9", ACCENT, "#0b4f5b"], as_cmap=True),
+        vmin=0,
+        vmax=1,
         cbar=False,
-        linewidths=0.5,
-        annot_kws={"size": 7},
+        linewidths=1,
         ax=ax,
     )
-    ax.set(title="Median per segment", xlabel="", ylabel="")
-    ax.tick_params(axis="x", rotation=90)
-    ax.tick_params(axis="y", rotation=0)
+    _title(ax, "Median per segment", pad=10)
+    ax.set(xlabel="", ylabel="")
+    room = max(8, 110 // medians.shape[1])
+    ax.set_xticks(np.arange(medians.shape[1]) + 0.5, [_label(n, room) for n in medians.columns])
+    ax.set_yticks(np.arange(len(medians)) + 0.5, [_words(n) for n in medians.index], rotation=0)
+    ax.tick_params(length=0, labelsize=SMALL)
+    ax.xaxis.tick_top()
     return figure
 
 
 def draw_training(curve: pd.DataFrame) -> Figure:
     """Training and validation error per epoch; draws the autoencoder's `training_curve`."""
-    figure, (ax,) = _panels(1, 1, 6, 3)
-    ax.plot(curve["epoch"], curve["training"], color=QUIET, label="training")
-    ax.plot(curve["epoch"], curve["validation"], color=ACCENT, label="validation")
-    ax.set(title="Autoencoder", xlabel="epoch", ylabel="mean squared error", yscale="log")
-    ax.legend(frameon=False)
+    figure, (ax,) = _panels(1, 1, 3)
+    by_pca, last = curve["validation"].iloc[0], curve["epoch"].iloc[-1]
+    ax.axhline(by_pca, color=QUIET, lw=1, ls=":")
+    ax.annotate(
+        "held out, by PCA of the same width",
+        (last, by_pca),
+        (0, -3),
+        textcoords="offset points",
+        ha="right",
+        va="top",
+        color=INK,
+        fontsize=SMALL,
+    )
+    ax.plot(curve["epoch"], curve["training"], color=QUIET, lw=1.8, label="training")
+    ax.plot(curve["epoch"], curve["validation"], color=ACCENT, lw=1.8, label="held out")
+    ax.set_yscale("log")
+    ax.yaxis.set_major_locator(MaxNLocator(6))
+    ax.yaxis.set_major_formatter(lambda value, _: f"{value:.4g}")
+    ax.yaxis.set_minor_locator(NullLocator())
+    ax.xaxis.set_major_locator(MaxNLocator(integer=True))
+    ax.set_xlabel("epoch", color=INK, fontsize=SMALL)
+    _title(ax, "Autoencoder: mean squared error")
+    _legend(ax)
     return figure
 
 
+def _panels(rows: int, columns: int, height: float) -> tuple[Figure, list[Axes]]:
+    """A figure of its own, with nothing of pyplot and rcParams, which all threads share."""
+    figure = Figure(figsize=(WIDTH, height), layout="constrained")
+    axes = figure.subplots(rows, columns, squeeze=False).ravel()
+    for ax in axes:
+        ax.spines[["top", "right"]].set_visible(False)
+        ax.spines[["left", "bottom"]].set_color(QUIET)
+        ax.tick_params(color=QUIET, labelcolor=INK, labelsize=SMALL)
+    return figure, list(axes)
+
+
+def _title(ax: Axes, text: str, size: int = 10, pad: int = 6) -> None:
+    ax.set_title(text, loc="left", color=INK, fontsize=size, fontweight="bold", pad=pad)
+
+
+def _nothing(ax: Axes, why: str) -> None:
+    ax.set_axis_off()
+    ax.text(0, 0.5, why, color=INK, fontsize=NORMAL, va="center")
+
+
+def _legend(ax: Axes) -> None:
+    """On the line of the title, where it covers nothing."""
+    ax.legend(
+        loc="lower right",
+        bbox_to_anchor=(1, 1),
+        ncols=2,
+        borderaxespad=0,
+        frameon=False,
+        fontsize=SMALL,
+        labelcolor=INK,
+    )
+
+
+def _name_lines(ax: Axes, position: np.ndarray, names: Sequence[str]) -> None:
+    ax.set_yticks(position, [_label(name, 30) for name in names])
+    ax.set_ylim(-0.6, len(position) - 0.4)
+    ax.tick_params(axis="y", length=0, labelsize=NORMAL)
+
+
+def _words(column: str) -> str:
+    """A column's name for people: `AGE_AT_START` -> `Age at start`."""
+    spaced = _literal(column).replace("_", " ")
+    return spaced.capitalize() if spaced.isupper() else spaced
+
+
+def _label(name: str, width: int) -> str:
+    """A name in at most two lines of `width` letters."""
+    return "\n".join(textwrap.wrap(_literal(name), width, max_lines=2, placeholder="…"))
+
+
+def _literal(name: object) -> str:
+    """Without this a pair of dollar signs would be read as a formula."""
+    return str(name).replace("$", r"\$")
+
+
 def _short(value: float) -> str:
-    if abs(value) >= 10_000:
-        return f"{value / 1000:,.0f}k"
-    if abs(value) >= 100:
-        return f"{value:,.0f}"
-    return f"{value:.2g}"
+    for size, letter in ((1e9, "bn"), (1e6, "M"), (1e3, "k")):
+        if abs(value) >= max(size, 1e4):
+            return f"{value / size:.3g}{letter}"
+    return f"{value:,.0f}" if abs(value) >= 10 else f"{value:.2g}"

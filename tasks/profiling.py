@@ -28,7 +28,7 @@ def profile_segments(segments: pd.DataFrame, clean: pd.DataFrame, contract: Cont
         or flag the share of its values as `COLUMN = value` (among those not missing); `log`
         the segments in short.
     """
-    segment = segments["segment"].rename("segment")
+    segment = segments["segment"].set_axis(clean.index)
     sizes = segment.value_counts().sort_index()
     profile = pd.DataFrame(
         {

@@ -1,6 +1,7 @@
 """From a run's folder to what people read: the summary, the Prefect page, report.html."""
 
 import base64
+import html
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -26,12 +27,13 @@ METRICS = [
 
 CAPTIONS: Mapping[str, str] = {
     "segments": "Share of customers and of value, per segment",
-    "profiles": "Medians per segment; the darker, the higher among the segments",
+    "profiles": "Medians per segment; within a line, the darker the higher",
     "selection": "Candidates: inertia and silhouette for each number of segments",
     "training": "Training of the autoencoder",
-    "distributions": "Distributions between the 5 and 95 % quantiles; rare cells are left empty",
-    "correlations": "Spearman correlations between all numbers",
-    "missing": "Missing values",
+    "distributions": "Distributions between the 5 and 95 % quantiles, money and counts on a log "
+    "scale; rare cells are left empty, and a bar that is cut off says its share",
+    "correlations": "Spearman correlations between all numbers, in hundredths",
+    "missing": "Missing values, in customers",
 }
 
 
@@ -85,7 +87,7 @@ def _seconds(manifest: Mapping[str, Any]) -> dict[str, float]:
     made = {**manifest["stages"], **manifest.get("attachments", {})}
     groups: dict[str, float] = {}
     for name, entry in made.items():
-        group = name.split("/")[0].removesuffix(".html")
+        group = name.split("/")[0].split(".")[0]
         groups[group] = round(groups.get(group, 0) + entry["seconds"], 3)
     return groups
 
@@ -176,7 +178,7 @@ def _template(name: str) -> Any:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters.update(number=number, percent=percent)
+    environment.filters.update(number=number, percent=percent, plain=plain)
     return environment.get_template(name)
 
 
@@ -188,3 +190,8 @@ def number(value: float | None, digits: int = 0) -> str:
 def percent(share: float | None) -> str:
     """A share for people; a dash where nothing is known."""
     return "-" if share is None else f"{share:.1%}"
+
+
+def plain(text: object) -> str:
+    """Text that is no markup and stays in its cell of a Markdown table, also behind a backslash."""
+    return html.escape(" ".join(str(text).split()), quote=False).replace("|", "&#124;")

@@ -92,14 +92,14 @@ def prune_duplicates(numbers: pd.DataFrame, max_spearman: float) -> tuple[list[s
 
     Columns are taken in order, so of two duplicates the one named first in the contract stays.
     """
-    correlation = numbers.rank().corr().abs()
+    correlation = numbers.corr("spearman").abs()
     kept: list[str] = []
     dropped = []
     for name in numbers.columns:
         twins = correlation.loc[name, kept]
         if len(twins) and twins.max() >= max_spearman:
             twin = str(twins.idxmax())
-            dropped.append({"column": name, "twin": twin, "spearman": round(twins[twin], 3)})
+            dropped.append({"column": name, "twin": twin, "spearman": round(float(twins.max()), 3)})
         else:
             kept.append(name)
     return kept, dropped

@@ -10,7 +10,8 @@ import numpy as np
 import pandas as pd
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-from tasks.clustering import fit_kmeans, one_core_each
+from expectations.errors import InputError
+from tasks.clustering import fit_kmeans, inertia, one_core_each
 from tasks.embedding import EmbeddingOptions, embed, fit_space
 from tasks.outcome import Outcome
 from tasks.seeds import child_seed
@@ -79,34 +80,36 @@ def select_segments(
     -------
     Outcome
         `table` has one line per candidate (space, k) and `chosen`; `learned` the chosen
-        space, fitted; `log` the choice in words.
+        space, fitted; `log` the choice in words. Raises `InputError` where there are too few
+        customers for the segments asked for, or for two.
     """
     X = scaled.drop(columns=id_column).to_numpy()  # (n_customers, n_features)
-    ks = sorted({*CURVE, *([options.segments] if options.segments else [])})
-    ks = [k for k in ks if k < len(X)]
+    ks = _possible(options.segments, len(X))
     space = "none" if embedding.embedding == "auto" else embedding.embedding
     told = _Told(on_progress, len(ks) + (embedding.epochs if space == "autoencoder" else 0))
     yardsticks = Yardsticks(X, options.audit_rows, seed)
 
     def measure(space: str, k: int, Z: np.ndarray) -> dict[str, object]:
         kmeans = fit_kmeans(Z, k, child_seed(seed, "selection", space, k), n_init=10)
-        figures = yardsticks.measure(kmeans.predict(Z), Z)
-        return {"space": space, "k": k, "inertia": float(kmeans.inertia_), **figures}
+        figures = yardsticks.measure(kmeans.predict(Z), k, Z)
+        return {"space": space, "k": k, "inertia": inertia(kmeans, Z), **figures}
 
     with one_core_each() as pool:
         measured = pool.map(lambda k: measure("none", k, X), ks)
         plain = pd.DataFrame([told.after(line) for line in measured])
-    k, why = _pinned(options) or choose_k(plain, min_smallest_share)
+    curve = plain[plain["k"].isin(CURVE)]  # without a far k that was asked for
+    k, why = _pinned(options) or choose_k(curve, min_smallest_share)
     transformer = fit_space(
         space, X, embedding, child_seed(seed, "embedding", space), on_epoch=told.after
     )
+    told.all()
     others = [] if space == "none" else [measure(space, k, embed(transformer, X))]
     candidates = pd.concat([plain, pd.DataFrame(others)], ignore_index=True)
     chosen = (candidates["space"] == space) & (candidates["k"] == k)
     log = {
         "k": k,
         "space": space,
-        "elbow": elbow(plain),
+        "elbow": elbow(curve),
         "why": f"{k}: {why}",
         "pinned": bool(options.segments),
     }
@@ -124,6 +127,22 @@ class _Told:
         if self.on_progress:
             self.on_progress(self.done, self.total)
         return result[0]
+
+    def all(self) -> None:
+        """A network may end before its last epoch."""
+        if self.on_progress and self.done < self.total:
+            self.on_progress(self.total, self.total)
+
+
+def _possible(segments: int, n_customers: int) -> list[int]:
+    """Each k that is tried: those of the curve and the one asked for, below n_customers."""
+    asked_for = max(segments, 2)
+    if asked_for >= n_customers:
+        raise InputError(
+            f"selection: {n_customers:,} customers cannot be told apart into {asked_for} segments. "
+            "Send more customers, or ask for fewer segments."
+        )
+    return sorted({k for k in CURVE if k < n_customers} | {asked_for})
 
 
 def _pinned(options: SelectionOptions) -> tuple[int, str] | None:
@@ -143,13 +162,15 @@ def choose_k(candidates: pd.DataFrame, min_smallest_share: float) -> tuple[int, 
     Returns
     -------
     k, why
-        Without an admissible candidate: the one whose smallest segment is largest.
+        Without an admissible candidate: the one of `CHOICE` whose smallest segment is largest,
+        for the gate to refuse.
     """
     knee = elbow(candidates)
     open_to_choice = candidates[candidates["k"].isin(CHOICE)]
     large_enough = open_to_choice[open_to_choice["smallest_share"] >= min_smallest_share]
     if large_enough.empty:
-        best = candidates.iloc[int(candidates["smallest_share"].to_numpy().argmax())]
+        left = open_to_choice if len(open_to_choice) else candidates
+        best = left.iloc[int(left["smallest_share"].to_numpy().argmax())]
         return int(best["k"]), (
             f"no k in {CHOICE.start} to {CHOICE.stop - 1} has a smallest segment of "
             f"{min_smallest_share:.0%} or more; this one comes nearest"
@@ -157,8 +178,9 @@ def choose_k(candidates: pd.DataFrame, min_smallest_share: float) -> tuple[int, 
     beyond = large_enough[large_enough["k"] >= knee]
     admissible = beyond if len(beyond) else large_enough
     best = admissible.iloc[int(admissible["silhouette"].to_numpy().argmax())]
+    where = "at or above" if len(beyond) else "(each k above it has too small a segment) below"
     return int(best["k"]), (
-        f"the best silhouette ({best['silhouette']:.3f}) at or above the elbow (k = {knee}) "
+        f"the best silhouette ({best['silhouette']:.3f}) {where} the elbow (k = {knee}) "
         f"with a smallest segment of {best['smallest_share']:.1%}"
     )
 

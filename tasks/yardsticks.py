@@ -2,6 +2,7 @@
 
 import numpy as np
 from sklearn.metrics import calinski_harabasz_score, davies_bouldin_score
+from sklearn.metrics.pairwise import euclidean_distances
 
 from tasks.seeds import child_seed
 
@@ -27,38 +28,43 @@ class Yardsticks:
             self.sample = np.sort(rng.choice(len(X), audit_rows, replace=False))
         self.distances = distance_matrix(X[self.sample])
 
-    def measure(self, labels: np.ndarray, Z: np.ndarray) -> dict[str, float]:
-        """Every yardstick of a partition (n_customers,) that was made in the space Z.
+    def measure(self, labels: np.ndarray, k: int, Z: np.ndarray) -> dict[str, float]:
+        """Every yardstick of a partition into k, (n_customers,), that was made in the space Z.
 
         `silhouette` is in the reference space and compares between candidates;
         `silhouette_own` is in Z and does not. Sources: Rousseeuw 1987; Davies and Bouldin 1979;
         Calinski and Harabasz 1974.
         """
-        own = self.distances if Z is self.X else distance_matrix(Z[self.sample])
+        is_reference = np.array_equal(Z, self.X)
+        own = self.distances if is_reference else distance_matrix(Z[self.sample])
         return {
             "silhouette": silhouette(self.distances, labels[self.sample]),
             "silhouette_own": silhouette(own, labels[self.sample]),
             "davies_bouldin": float(davies_bouldin_score(self.X, labels)),
             "calinski_harabasz": float(calinski_harabasz_score(self.X, labels)),
-            "smallest_share": float(np.bincount(labels).min() / len(labels)),
+            "smallest_share": float(np.bincount(labels, minlength=k).min() / len(labels)),
         }
 
 
 def distance_matrix(X: np.ndarray) -> np.ndarray:
-    """Euclidean distances between all rows of X, (n, n), float32: one matrix serves all k."""
-    X = X.astype(np.float32)
-    squares = np.einsum("ij,ij->i", X, X)
-    distances = squares[:, None] + squares[None, :] - 2 * (X @ X.T)
-    np.maximum(distances, 0, out=distances)
-    np.sqrt(distances, out=distances)
-    np.fill_diagonal(distances, 0)
-    return distances
+    """Euclidean distances between all rows of X, (n, n): one matrix serves all k.
+
+    Held in float32, but computed in float64: in float32 rows that lie close together and far
+    from the origin would lose all digits of their distance.
+    """
+    return euclidean_distances(X.astype(np.float32))
 
 
 def silhouette(distances: np.ndarray, labels: np.ndarray) -> float:
-    """Mean silhouette from a distance matrix, (n, n) (Rousseeuw 1987)."""
+    """Mean silhouette from a distance matrix, (n, n) (Rousseeuw 1987).
+
+    A customer alone in a segment counts 0, and so does everyone where there is one segment only.
+    One matrix product: scikit-learn takes three times as long on the same distances.
+    """
     members = np.eye(labels.max() + 1, dtype=np.float32)[labels]  # (n, k)
     sizes = members.sum(axis=0)
+    if np.count_nonzero(sizes) == 1:
+        return 0.0
     sums = distances @ members
     rows = np.arange(len(labels))
     own_size = sizes[labels]

@@ -346,7 +346,7 @@ def test_a_refused_run_keeps_the_rows_and_the_report_and_nothing_else(with_many:
         "7 of 600 rows break 'BALANCE lies in 0 to 1e+09' (first: row 2)",
         "Fix the extract, or raise the limit max_quarantine_share.",
         str(quarantine),
-        "nothing was published",
+        "Nothing was published",
     ):
         assert words in result.stdout
     assert pd.read_parquet(quarantine)["_row"].tolist() == list(range(2, 9))

@@ -17,8 +17,11 @@ from expectations.errors import OutsideError
 
 ROOT = Path(__file__).resolve().parents[1]
 SCRIPT = """
+import os
 import signal
+import sqlite3
 import sys
+import threading
 import time
 from contextlib import nullcontext
 
@@ -52,9 +55,14 @@ try:
     with ephemeral.without_heartbeats() if server else nullcontext():
         state = twenty_tasks(return_state=True)
     print(run_id, state.name)
+    if "busy" in sys.argv:
+        path = os.path.join(os.environ["PREFECT_HOME"], "prefect.db")
+        other = sqlite3.connect(path, 30, isolation_level=None, check_same_thread=False)
+        other.execute("BEGIN IMMEDIATE")
+        threading.Timer(1, other.rollback).start()
 finally:
     if server:
-        server.stop(run_id)
+        server.stop()
 """
 
 
@@ -184,7 +192,7 @@ def test_quiet_environment_leaves_what_the_user_has_set() -> None:
 def test_debug_leaves_logging_alone() -> None:
     """Telemetry stays off all the same."""
     added = ephemeral.quiet_environment({}, debug=True)
-    assert not [name for name in added if "LOG" in name]
+    assert not [name for name in added if "LEVEL" in name]
     assert added["DO_NOT_TRACK"] == "1"
 
 
@@ -218,6 +226,14 @@ def test_two_runs_at_once_on_a_new_home_keep_their_history_and_say_only_their_ow
     assert task_states(home, run_ids[0]) == ["COMPLETED"] * 20
     assert task_states(home, run_ids[1]) == ["COMPLETED"] * 19 + ["FAILED"]
     assert not (home / "memo_store.toml").exists()  # a later server would register no blocks
+
+
+def test_history_is_kept_when_another_run_holds_the_database_at_the_end(
+    home: Path, tmp_path: Path
+) -> None:
+    """The task runs that were not recorded yet wait for it in the server."""
+    run_id = start_script(tmp_path, home, "busy").communicate(timeout=60)[0].split()[0]
+    assert task_states(home, run_id) == ["COMPLETED"] * 20
 
 
 def test_the_users_server_gets_the_log_and_the_console_does_not(

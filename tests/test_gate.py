@@ -95,6 +95,15 @@ def test_the_gravest_consequence_decides() -> None:
         assert check("s", SMALL, many[::-1]).answer == answer
 
 
+@pytest.mark.parametrize(
+    ("severity", "rows"), [("set_aside", 1), ("warn", 0), ("ask", 0), ("refuse", 1)]
+)
+def test_rows_that_must_not_go_on_are_kept_as_evidence(severity: str, rows: int) -> None:
+    refused = check("s", SMALL, [small_rule(severity, 1)]).refused
+    assert refused["a"].tolist() == [2.0] * rows
+    assert refused[REASONS].tolist() == ["a.between"] * rows
+
+
 # -------------------------------------------------------------------- what it refuses to believe
 def test_no_rules_refuse() -> None:
     verdict = check("s", SMALL, [])
@@ -548,7 +557,8 @@ def test_a_gate_is_silent(
     capfd: pytest.CaptureFixture[str],
     recwarn: pytest.WarningsRecorder,
 ) -> None:
-    spoilt = with_values(with_values(raw, "BALANCE", 1e308, 9), "PURCHASES", -1e308, 9)
+    huge = {"PURCHASES": -1.7e308, "ONEOFF_PURCHASES": 1.7e308, "INSTALLMENTS_PURCHASES": 1.7e308}
+    spoilt = raw.assign(**huge)
     grouped = Rule("id", "matches", ("CUST_ID",), "warn", "", {"pattern": "(C|D)[0-9]{5}"})
     assert check("raw", spoilt, [*asked, grouped]).answer == "refuse"
     assert capfd.readouterr() == ("", "")

@@ -208,8 +208,8 @@ EXAMPLES: dict[str, tuple[Rule, dict[str, list], dict[str, list], int | None]] =
     "whole": (rule("whole", A), {A: [1.0, -2.0, None]}, {A: SOME}, 2),
     "unique": (rule("unique", A), {A: ["x", "y", None, None]}, {A: ["x", "y", "x"]}, 2),
     "matches": (
-        rule("matches", A, pattern="C[0-9]"),
-        {A: ["C1", "C2", None]},
+        rule("matches", A, pattern="C[0-9]|D"),
+        {A: ["C1", "C2", "D", None]},
         {A: ["C1", "C1\n", "xC1", "C12", "C\u0661", ""]},
         5,
     ),
@@ -222,19 +222,19 @@ EXAMPLES: dict[str, tuple[Rule, dict[str, list], dict[str, list], int | None]] =
     ),
     "sum": (
         rule("sum", A, B, C, tolerance=0.01),
-        {A: [0.3, 5.0, None], B: [0.1, 2.0, 1.0], C: [0.2, 2.995, 1.0]},
+        {A: [0.3, 5.0, None, 9.0], B: [0.1, 2.0, 1.0, 1.0], C: [0.2, 2.995, 1.0, None]},
         {A: [0.3, 5.0], B: [0.1, 2.0], C: [0.2, 2.98]},
         1,
     ),
     "together": (
         rule("together", A, B, C),
-        {A: [1.0, 0.0, None], B: [2.0, 0.0, 1.0], C: [0.5, 0.0, 0.0]},
+        {A: [1.0, 0.0, None, 1.0], B: [2.0, 0.0, 1.0, 0.0], C: [0.5, 0.0, 0.0, None]},
         {A: [1.0, 0.0], B: [2.0, 0.0], C: [0.0, 0.5]},
         2,
     ),
     "at_most": (
         rule("at_most", A, B, factor=2.0),
-        {A: [2.0, 0.0, None], B: [1.0, 0.0, 1.0]},
+        {A: [2.0, 0.0, None, 9.0], B: [1.0, 0.0, 1.0, None]},
         {A: [2.1, 1.0], B: [1.0, 0.0]},
         2,
     ),
