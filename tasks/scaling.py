@@ -96,9 +96,9 @@ def prune_duplicates(numbers: pd.DataFrame, max_spearman: float) -> tuple[list[s
     kept: list[str] = []
     dropped = []
     for name in numbers.columns:
-        twins = correlation.loc[name, kept]
+        twins = correlation.loc[name, kept].to_numpy(float)
         if len(twins) and twins.max() >= max_spearman:
-            twin = str(twins.idxmax())
+            twin = kept[int(twins.argmax())]
             dropped.append({"column": name, "twin": twin, "spearman": round(float(twins.max()), 3)})
         else:
             kept.append(name)

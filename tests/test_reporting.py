@@ -1,0 +1,112 @@
+"""The summary, the Prefect page and the report, of whole runs and of runs that were stopped."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tasks import reporting
+from tasks.reporting import METRICS, render_markdown, render_report, summarise
+from tasks.run import STAGES
+
+KEYS = [
+    "run_id", "month", "origin", "status", "model", "rows", "k", "space", "embedding", "features",
+    "metrics", "segments", "gates", "seconds", "run_dir", "report",
+]  # fmt: skip
+PNG = b"\x89PNG"
+
+
+def manifest(until: str = "publication", **facts: Any) -> dict[str, Any]:
+    """A manifest as it stands once `until` is committed."""
+    logs: dict[str, dict[str, Any]] = {
+        "raw": {"rows": 600, "objected": 2, "left_out": ["SHOE SIZE"]},
+        "clean": {"kept": 590},
+        "scaled": {"features": ["a", "b"]},
+        "selection": {"k": 3, "space": "none", "why": "3: the best silhouette"},
+        "embedding": {"dimensions": ["a", "b"]},
+        "segments": {"ids": ["S01"], "metrics": {"silhouette": 0.2, "inertia": 7.0}},
+        "publication": {
+            "segments": [
+                {"id": "S01", "name": "S01", "size": 590, "share": 1.0, "value_share": None}
+            ]
+        },
+    }
+    done = STAGES[: STAGES.index(until) + 1] if until else ()
+    gate = {"rows": 600, "evaluated": 9, "failed": []}
+    return {
+        "run_id": "2026-10-0badcafe", "month": "2026-10", "origin": "real",
+        "status": "candidate", "model": "challenger", "source": {"uri": "customers.csv"},
+        "rows": {"source": 600, "kept": 590, "quarantined": 8, "objected": 2} if done else None,
+        "stages": {stage: {"log": logs[stage], "seconds": 0.5} for stage in done},
+        "gates": {stage: {"stage": stage, "verdict": "pass", **gate} for stage in done},
+        "attachments": {"figures/a.png": {"seconds": 0.1}, "figures/b.png": {"seconds": 0.2}},
+        **facts,
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("until", ["", *STAGES])
+def test_a_run_cut_off_anywhere_is_told_with_every_key(until: str) -> None:
+    summary = summarise(manifest(until, status="refused", error="no"), Path("runs/x"))
+    assert set(KEYS) <= set(summary)
+    assert list(summary["metrics"]) == METRICS
+    assert "2026-10" in render_markdown(summary, {"segments": PNG})
+    assert "2026-10" in render_report({}, summary, [])
+
+
+def test_what_is_not_known_is_null_and_what_is_known_is_there() -> None:
+    summary = summarise(manifest(), Path("runs/x"))
+    assert (summary["k"], summary["space"], summary["features"]) == (3, "none", ["a", "b"])
+    assert summary["metrics"]["silhouette"] == 0.2
+    assert summary["metrics"]["bootstrap_ari"] is None
+    assert summary["segments"][0]["size"] == 590
+    assert summary["seconds"]["raw"] == 0.5
+    assert summary["seconds"]["figures"] == pytest.approx(0.3)
+    assert any("SHOE SIZE" in warning for warning in summary["warnings"])
+
+
+HOSTILE = "<script>alert(1)</script> | *x*"
+
+
+def test_a_hostile_name_stays_text_in_the_report() -> None:
+    hostile = manifest(source={"uri": HOSTILE}, error=HOSTILE, status="refused")
+    hostile["stages"]["publication"]["log"]["segments"][0]["name"] = HOSTILE
+    page = render_report({}, summarise(hostile, Path("runs/x")), [])
+    assert "<script" not in page
+    assert page.count("&lt;script&gt;") >= 3
+
+
+def test_a_hostile_name_breaks_no_table_of_the_prefect_page() -> None:
+    hostile = manifest()
+    hostile["stages"]["publication"]["log"]["segments"][0]["name"] = "a | b"
+    page = render_markdown(summarise(hostile, Path("runs/x")), {})
+    (row,) = [line for line in page.splitlines() if line.startswith("| a ")]
+    assert len(re.findall(r"(?<!\\)\|", row)) == 5
+
+
+def test_the_report_needs_nothing_but_itself() -> None:
+    page = render_report({"segments": PNG}, summarise(manifest(), Path("runs/x")), [])
+    wanted = re.findall(r"(?:src|href)=\"([^\"]*)", page) + re.findall(r"url\(([^)]*)", page)
+    assert wanted
+    assert all(one.startswith("data:image/png;base64,") for one in wanted)
+
+
+def test_a_stopped_run_shows_why_and_a_synthetic_one_says_so() -> None:
+    refused = summarise(
+        manifest("raw", status="refused", error="raw: 7 rows", origin="synthetic"), Path("x")
+    )
+    for page in (render_report({}, refused, []), render_markdown(refused, {})):
+        assert "raw: 7 rows" in page
+        assert "synthetic" in page.lower()
+    real = summarise(manifest(), Path("x"))
+    for page in (render_report({}, real, []), render_markdown(real, {})):
+        assert "synthetic" not in page.lower()
+
+
+@pytest.mark.parametrize(
+    "value, shown", [(None, "-"), (0.1234, "12.3%"), (1.0, "100.0%"), (0.0, "0.0%")]
+)
+def test_shares_are_percentages_and_a_dash_where_nothing_is_known(
+    value: float | None, shown: str
+) -> None:
+    assert reporting.percent(value) == shown
