@@ -196,7 +196,7 @@ def embed_customers(
     options : EmbeddingOptions
         Those of the fit.
     seed : int
-        The run's seed; draws the customers held out for PCA's figure.
+        The run's seed: the customers held out are the same for every space.
 
     Returns
     -------
@@ -215,7 +215,7 @@ def embed_customers(
         log["epochs"] = int(transformer.best_epoch_)
     if space != "none":
         errors = reconstruction_errors(
-            space, transformer, features, options, child_seed(seed, "held out")
+            space, transformer, features, options, child_seed(seed, "embedding")
         )
         log |= {
             "width": min(options.width, *features.shape),

@@ -99,9 +99,7 @@ def select_segments(
         plain = pd.DataFrame([told.after(line) for line in measured])
     curve = plain[plain["k"].isin(CURVE)]  # without a far k that was asked for
     k, why = _pinned(options) or choose_k(curve, min_smallest_share)
-    transformer = fit_space(
-        space, X, embedding, child_seed(seed, "embedding", space), on_epoch=told.after
-    )
+    transformer = fit_space(space, X, embedding, child_seed(seed, "embedding"), on_epoch=told.after)
     told.all()
     others = [] if space == "none" else [measure(space, k, embed(transformer, X))]
     candidates = pd.concat([plain, pd.DataFrame(others)], ignore_index=True)
