@@ -168,10 +168,11 @@ def test_prefect_shows_summary_gates_candidates_and_segments_under_fixed_keys(
     for key in ("segment-summary", "segment-gates", "segment-candidates", "segment-segments"):
         described = [a.description for a in artifacts if a.key == key]
         assert set(run_ids) <= set(described)
-    summary = next(a for a in artifacts if a.key == "segment-summary")
+    last = {a.key: a for a in artifacts if a.description == run_ids[-1]}
+    summary = last["segment-summary"]
     picture = summary.data.split("data:image/png;base64,")[1].split(")")[0]
     assert base64.b64decode(picture).startswith(b"\x89PNG")
-    gates = json.loads(next(a for a in artifacts if a.key == "segment-gates").data)
+    gates = json.loads(last["segment-gates"].data)
     assert [gate["stage"] for gate in gates] == [
         "raw", "clean", "scaled", "selection", "embedding", "segments", "publication",
     ]  # fmt: skip
