@@ -124,7 +124,7 @@ def one_of(id_: str, name: str, values: tuple[str, ...], severity: Severity, say
 
 def varies(name: str) -> Rule:
     """A column has at least two values, or nothing can be told apart by it."""
-    says = f"{name} is not the same for every customer"
+    says = f"{name} varies between customers"
     remedy = f"Fix the extract, or say use: describe for {name} in the contract."
     return Rule(f"{name}.varies", "distinct", (name,), "refuse", says, {"low": 2}, remedy)
 

@@ -122,8 +122,8 @@ def raw_rules(contract: Contract, limits: Limits, last_rows: int | None = None) 
         row_count(contract.rows.low, contract.rows.high, remedy=remedy),
         *_row_change_rules(limits, last_rows),
         *row_rules(contract),
+        few,  # before the columns: where most of a column is unreadable, that comes first
         *(rule for name, column in contract.kept.items() for rule in _table_rules(name, column)),
-        few,
     )
 
 

@@ -90,7 +90,7 @@ class Verdict:
             nothing = "no rule was evaluated, so nothing is known about this table"
             sentences.insert(0, f"{self.stage}: {nothing}.")
         if more > 0:
-            sentences.append(f"({more} more in the report.)")
+            sentences.append(f"({more} more rules do not hold.)")
         remedies = dict.fromkeys(one.remedy for one in told if one.remedy)
         return " ".join([*sentences, *(remedies or [FAULT])])
 

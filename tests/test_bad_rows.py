@@ -192,7 +192,7 @@ WRONG_TABLES: Mapping[str, tuple[Callable[[pd.DataFrame], bytes], int, tuple[str
     "constant": (
         lambda t: csv_bytes(t.assign(BALANCE=77.125)),
         0,
-        ("BALANCE is not the same for every customer (found: 1)", "use: describe for BALANCE"),
+        ("BALANCE varies between customers (found: 1)", "use: describe for BALANCE"),
     ),
     "a category for a number": (
         lambda t: csv_bytes(t.assign(BALANCE=["gold", "silver"] * 300)),

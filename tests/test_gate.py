@@ -440,7 +440,7 @@ def test_many_broken_rules_are_told_in_a_few_sentences(refusal: Callable[..., Ve
     numbers = ["BALANCE", "PURCHASES", "PAYMENTS", "TENURE", "CASH_ADVANCE", "CREDIT_LIMIT"]
     verdict = refusal(lambda table: table.assign(**dict.fromkeys(numbers, 7.0)))
     assert verdict.message().count("raw: ") == MOST_SENTENCES
-    assert "more in the report.)" in verdict.message()
+    assert "more rules do not hold.)" in verdict.message()
     assert len(verdict.message()) < 1500
 
 
