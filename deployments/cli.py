@@ -141,7 +141,6 @@ def check(
         from expectations.rules import raw_rules
         from flows.parameters import SegmentParameters
         from tasks import ingestion, keeping
-        from tasks.run import outside
 
         if refused and refused.suffix != ".parquet":
             raise InputError(f"--refused {refused}: give a name that ends in .parquet.")
@@ -156,7 +155,7 @@ def check(
         read = ingestion.read_customers(ingestion.fetch(uri), table_contract, parameters.source)
         verdict = ask("raw", read.table, raw_rules(table_contract, parameters.limits))
         if refused:
-            with outside(str(refused), "or choose another file"):
+            with keeping.outside(str(refused), "or choose another file"):
                 keeping.keep(refused, verdict.refused)
         shown.verdict(verdict, dict(read.log), refused)
         if verdict.answer == "refuse":
@@ -168,7 +167,7 @@ def list_runs(runs: Runs = RUNS, as_json: Json = False, debug: Debug = False) ->
     """List the runs with month, status, segments and metrics."""
     with console.session(as_json, debug) as shown:
         from tasks import reporting
-        from tasks.run import list_runs as manifests
+        from tasks.runs import list_runs as manifests
 
         found = manifests(runs)
         shown.runs([reporting.summarise(one, runs.resolve() / one["run_id"]) for one in found])
@@ -185,9 +184,9 @@ def show(
     """Show one run, or one customer of it."""
     with console.session(as_json, debug) as shown:
         from tasks import reporting
-        from tasks.run import Run, customer_of
+        from tasks.runs import customer_of, find_run
 
-        found = Run.find(runs, run_id)
+        found = find_run(runs, run_id)
         if customer:
             shown.customer(customer_of(found, customer))
         else:
@@ -208,11 +207,11 @@ def sample(
         from datetime import UTC, datetime
 
         from flows.parameters import SegmentParameters
-        from tasks.run import outside
+        from tasks import keeping
         from tasks.sample import write_sample
 
         period = SegmentParameters(month=month).month_at(datetime.now(UTC).astimezone())
-        with outside(str(output), "or choose another file"):
+        with keeping.outside(str(output), "or choose another file"):
             try:
                 table, truth = write_sample(output, rows, period, seed)
             except ValueError as error:
@@ -232,11 +231,11 @@ def _run_flow(asked_for: dict[str, Any], resume: str, shown: Shown, debug: bool)
             from expectations import gate
             from flows.parameters import SegmentParameters
             from flows.segment import segment
-            from tasks.run import Run
+            from tasks.runs import find_run
 
             parameters = SegmentParameters.model_validate(asked_for)
             if resume:
-                Run.find(parameters.runs_folder, resume)
+                find_run(parameters.runs_folder, resume)
             gate.prepare()
             gc.freeze()
             gc.enable()
@@ -254,7 +253,7 @@ def _run_flow(asked_for: dict[str, Any], resume: str, shown: Shown, debug: bool)
 def _summary_of(state: "State", runs: Path, resumed: str) -> dict[str, Any]:
     """What the flow run left, or the error that ended it."""
     from tasks import reporting
-    from tasks.run import find_by_flow_run
+    from tasks.runs import find_by_flow_run
 
     if state.is_failed() and state.name != "Refused":
         raise console.error_of(state)

@@ -16,6 +16,7 @@ from expectations.gate import GateRefused
 from flows.parameters import Previous, SegmentParameters
 from tasks import artifacts, ingestion, reporting, steps
 from tasks.run import Run, new_run_id
+from tasks.runs import find_run
 
 PACKAGES = [
     "resegment",
@@ -99,7 +100,7 @@ def refuse(run: Run, refusal: GateRefused) -> State:
 def open_run(parameters: SegmentParameters, resume: str, previous: Previous | None) -> Run:
     """A new run's folder, the folder of this flow run's earlier try, or the one to resume."""
     if resume:
-        return Run.find(parameters.runs_folder, resume)
+        return find_run(parameters.runs_folder, resume)
     start = flow_run.scheduled_start_time or datetime.now(UTC)
     month = parameters.month_at(start.astimezone())
     contract = load_contract(parameters.contract)

@@ -1,15 +1,19 @@
 """Files that are there whole or not at all: write beside, flush to disk, rename."""
 
+import errno
 import hashlib
 import json
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path, PurePath
 from types import MappingProxyType
 from typing import Any, BinaryIO
 
 import numpy as np
 import pandas as pd
+
+from expectations.errors import OutsideError
 
 _BLOCK = 1 << 20
 FIGURE_DPI = 160  # sharp on a dense screen, and a report of eight pictures stays below 1 MB
@@ -43,6 +47,20 @@ def sha256_of(path: Path) -> str:
         while block := file.read(_BLOCK):
             digest.update(block)
     return digest.hexdigest()
+
+
+@contextmanager
+def outside(what: str, remedy: str) -> Iterator[None]:
+    """Turn trouble with the disk into one message that says what to do."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+            why = os.strerror(error.errno)
+            raise OutsideError(f"cannot write {what}: {why}. Free space, {remedy}.") from None
+        is_blocked = error.errno in (errno.EEXIST, errno.ENOTDIR)
+        why = "a file stands where a folder belongs" if is_blocked else error.strerror or str(error)
+        raise OutsideError(f"cannot use {what}: {why}. Mend that, {remedy}.") from None
 
 
 def trusted_types() -> list[str]:

@@ -1,11 +1,9 @@
 """One folder per run, its manifest, and the only two doors out of a step: commit and attach."""
 
-import errno
 import fcntl
 import hashlib
 import json
 import logging
-import os
 import threading
 import time
 import traceback
@@ -20,9 +18,9 @@ import pandas as pd
 from pydantic import BaseModel
 
 from expectations.contract import Contract
-from expectations.errors import InputError, OutsideError, ResegmentError
+from expectations.errors import OutsideError, ResegmentError
 from expectations.gate import GateRefused, Verdict, check
-from expectations.rules import UNREADABLE, Rule
+from expectations.rules import Rule
 from tasks import keeping
 from tasks.outcome import Outcome
 
@@ -55,27 +53,17 @@ class Run:
     def open(cls, runs: Path, run_id: str, facts: Mapping[str, Any]) -> "Run":
         """The run with this id below `runs`; a new one starts its manifest with `facts`."""
         run = cls(runs.resolve() / run_id, run_id)
-        with outside(f"the run folder {run.folder}", "or choose another with --runs"):
+        with keeping.outside(f"the run folder {run.folder}", "or choose another with --runs"):
             run.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             if not (run.folder / MANIFEST).exists():
                 first = {"run_id": run_id, "status": "running", **facts, "stages": {}}
                 keeping.keep(run.folder / MANIFEST, first)
         return run
 
-    @classmethod
-    def find(cls, runs: Path, run_id: str) -> "Run":
-        """An existing run. Raises `InputError` when there is none."""
-        run = cls(runs.resolve() / run_id, run_id)
-        if Path(run_id).name != run_id or not (run.folder / MANIFEST).is_file():
-            raise InputError(
-                f"no run {run_id} in {runs.resolve()}. `resegment runs` lists what is there."
-            )
-        return run
-
     @contextmanager
     def lock(self) -> Iterator[None]:
         """Keep a second process out of the folder, a half-dead twin for one."""
-        with outside(f"{self.folder}", self._then_resume):
+        with keeping.outside(f"{self.folder}", self._then_resume):
             held = (self.folder / ".lock").open("a+")
         with held:
             try:
@@ -198,12 +186,12 @@ class Run:
 
     def read(self, path: Path) -> Any:
         """A stage or a part, loaded by its suffix."""
-        with outside(f"{path}", "or run the month again"):
+        with keeping.outside(f"{path}", "or run the month again"):
             return keeping.load(path)
 
     def _keep(self, name: str, value: Any) -> str:
         path = self.folder / name
-        with outside(f"{path}", self._then_resume):
+        with keeping.outside(f"{path}", self._then_resume):
             return keeping.keep(path, value)
 
     def _is_whole(self, stage: str, entry: Mapping[str, Any]) -> bool:
@@ -239,7 +227,7 @@ class Run:
             self._write_manifest(manifest)
 
     def _write_manifest(self, manifest: Mapping[str, Any]) -> None:
-        with outside(f"{self.folder / MANIFEST}", self._then_resume):
+        with keeping.outside(f"{self.folder / MANIFEST}", self._then_resume):
             keeping.keep(self.folder / MANIFEST, manifest)
 
     @contextmanager
@@ -258,20 +246,6 @@ class Run:
                 f"{self.folder / trace}; `resegment run --resume {self.id} "
                 f"--runs {self.folder.parent}` tries again."
             ) from None
-
-
-@contextmanager
-def outside(what: str, remedy: str) -> Iterator[None]:
-    """Turn trouble with the disk into one message that says what to do."""
-    try:
-        yield
-    except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
-            why = os.strerror(error.errno)
-            raise OutsideError(f"cannot write {what}: {why}. Free space, {remedy}.") from None
-        is_blocked = error.errno in (errno.EEXIST, errno.ENOTDIR)
-        why = "a file stands where a folder belongs" if is_blocked else error.strerror or str(error)
-        raise OutsideError(f"cannot use {what}: {why}. Mend that, {remedy}.") from None
 
 
 def _fingerprint(function: Callable[..., Any], inputs: Sequence[Any]) -> str:
@@ -304,44 +278,3 @@ def _row_counts(verdict: Verdict, outcome: Outcome) -> dict[str, int]:
 def new_run_id(month: pd.Period, flow_run_id: object) -> str:
     """`YYYY-MM-` and eight hex digits of the flow run's id, so that a retry finds its folder."""
     return f"{month}-{str(flow_run_id).replace('-', '')[:8]}"
-
-
-def find_by_flow_run(runs: Path, flow_run_id: str, resumed: str = "") -> Run:
-    """The run that a flow run made, or the one that it resumed."""
-    if resumed:
-        return Run.find(runs, resumed)
-    ending = new_run_id(pd.Period("2000-01", "M"), flow_run_id).removeprefix("2000-01")
-    found = sorted(runs.glob(f"*{ending}/{MANIFEST}"))
-    if not found:
-        raise ResegmentError(f"the flow run {flow_run_id} left no run in {runs}.")
-    return Run(found[0].parent, found[0].parent.name)
-
-
-def customer_of(run: Run, customer: str) -> dict[str, Any]:
-    """One customer's segment, or why the customer has none. Raises `InputError` if unknown."""
-    id_column = run.contract.id.column
-    for stage in ("segments", "quarantine.parquet"):
-        path = run.path(stage)
-        table = run.read(path) if path.exists() else pd.DataFrame({id_column: []})
-        found = table[table[id_column] == customer]
-        if len(found):
-            facts = found.drop(columns=[UNREADABLE], errors="ignore").iloc[0].to_dict()
-            known = {str(key): None if pd.isna(value) else value for key, value in facts.items()}
-            where = "segments" if stage == "segments" else "set aside"
-            return {"run_id": run.id, "where": where, **known}
-    raise InputError(
-        f"{run.id}: no customer {customer}. Ids are compared letter by letter; "
-        "customers who objected are kept nowhere."
-    )
-
-
-def list_runs(runs: Path) -> list[dict[str, Any]]:
-    """Manifests of all runs below `runs`, oldest month first; unreadable ones are left out."""
-    manifests = []
-    for path in sorted(runs.glob(f"*/{MANIFEST}")):
-        with suppress(OSError, json.JSONDecodeError):
-            manifests.append(json.loads(path.read_text()))
-    return sorted(manifests, key=lambda m: (m.get("month", ""), m.get("started", "")))
-
-
-__all__ = ["STAGES", "Run", "customer_of", "find_by_flow_run", "list_runs", "new_run_id", "outside"]

@@ -13,7 +13,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
-KNOWS_THE_RUN = {"run", "steps", "artifacts"}
+KNOWS_THE_RUN = {"run", "runs", "steps", "artifacts"}
 
 
 def committed_files() -> list[Path]:

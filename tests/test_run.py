@@ -16,7 +16,8 @@ from expectations.gate import GateRefused
 from expectations.rules import Rule
 from tasks import keeping
 from tasks.outcome import Outcome
-from tasks.run import Run, list_runs, new_run_id
+from tasks.run import Run, new_run_id
+from tasks.runs import find_run, list_runs
 
 SOME = Rule("rows", "row_count", (), "refuse", "there are rows", {"low": 1, "high": 10})
 ODD = Rule("x.odd", "one_of", ("x",), "refuse", "x is odd", {"values": (1, 3, 5)})
@@ -159,7 +160,7 @@ def test_run_ids_carry_the_month_and_the_flow_run() -> None:
 @pytest.mark.parametrize("run_id", ["2026-10-ffffffff", "../elsewhere", "", "."])
 def test_an_unknown_run_is_an_error_that_says_where_it_looked(run_id: str, tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"no run .*resegment runs"):
-        Run.find(tmp_path, run_id)
+        find_run(tmp_path, run_id)
 
 
 def test_runs_are_listed_by_month_and_half_written_ones_left_out(run: Run) -> None:
