@@ -30,10 +30,12 @@ PACKAGES = [
     "skops",
 ]
 
+EVERYTHING_BY_DEFAULT = SegmentParameters()
+
 
 @flow(name="segment")
 def segment(
-    parameters: SegmentParameters | None = None,
+    parameters: SegmentParameters = EVERYTHING_BY_DEFAULT,
     resume: str = "",
     previous: Previous | None = None,
 ) -> State:
@@ -44,7 +46,6 @@ def segment(
         resume: Id of an unfinished run: its own parameters are taken, and what is kept stays.
         previous: What is known of the month before.
     """
-    parameters = parameters or SegmentParameters()
     run = open_run(parameters, resume, previous)
     uri = source_of(run, parameters)
     with run.lock():

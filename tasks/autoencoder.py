@@ -1,17 +1,13 @@
-"""A network that rebuilds customers from a short code: trained by Keras, computed by NumPy.
+"""A scikit-learn transformer that rebuilds customers from a short code.
 
-Encoder and decoder each add a small relu branch to a linear layer. The linear layers start as
-PCA and the branches at zero, so training begins at PCA and learns what PCA cannot say. Several
-networks are trained side by side, as one Keras model whose weights have a leading network axis;
-a customer is rebuilt as the mean of what they say.
+It trains with Keras (`tasks.network`), keeps plain weights, and computes with NumPy.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from itertools import pairwise
 from numbers import Integral, Real
-from typing import TYPE_CHECKING, Self
+from typing import Self
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -22,17 +18,13 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.utils import check_random_state, check_scalar, gen_batches
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-if TYPE_CHECKING:
-    import tensorflow as tf
-    from tensorflow import keras
+from tasks.network import Weights, build_network, first_weights, in_float64, run_half, train
 
-Weights = dict[str, list[np.ndarray]]  # layer -> kernel (n_networks, n_in, n_out), bias if any
 OnEpoch = Callable[[int, float, float], None]
 
 TRUSTED_TYPES = ("tasks.autoencoder.Autoencoder",)  # what skops.io.loads must be told to trust
 
 ROWS_AT_ONCE = 1024  # a block stays in the processor's cache; more at once is slower
-COMPILING_PAYS = 20  # compiling an epoch takes as long as so many steps do without
 
 
 class Autoencoder(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
@@ -200,123 +192,3 @@ def squared_error(X: np.ndarray, rebuilt: np.ndarray) -> float:
 def rebuild_error(transformer: TransformerMixin, X: np.ndarray) -> float:
     """Return what is lost on the way into the transformer's space and back."""
     return squared_error(X, transformer.inverse_transform(transformer.transform(X)))
-
-
-def first_weights(
-    components: np.ndarray, hidden: tuple[int, ...], rngs: list[np.random.Generator]
-) -> Weights:
-    """Lay out networks that compute PCA, one per generator.
-
-    ``components`` are PCA's, shape (width, n_features). Branches get Glorot and Bengio's (2010)
-    uniform weights, their last layer zeros.
-    """
-
-    def glorot(n_in: int, n_out: int) -> np.ndarray:
-        limit = np.sqrt(6 / (n_in + n_out))
-        return np.stack([rng.uniform(-limit, limit, (n_in, n_out)) for rng in rngs])
-
-    def zeros(n_in: int, n_out: int) -> np.ndarray:
-        return np.zeros((len(rngs), n_in, n_out))
-
-    weights = {}
-    for half, linear, units in (
-        ("encoder", components.T, hidden),
-        ("decoder", components, hidden[::-1]),
-    ):
-        sizes = (linear.shape[0], *units)
-        weights[f"{half}_linear"] = [np.stack([linear] * len(rngs))]
-        for number, (n_in, n_out) in enumerate(pairwise(sizes), start=1):
-            weights[f"{half}_{number}"] = [glorot(n_in, n_out), zeros(1, n_out)]
-        n_out = linear.shape[1]
-        weights[f"{half}_last"] = [zeros(sizes[-1], n_out), zeros(1, n_out)]
-    return {name: [array.astype(np.float32) for array in layer] for name, layer in weights.items()}
-
-
-def in_float64(weights: Weights) -> Weights:
-    """Widen the weights: a product of mixed float types misses BLAS and takes 7 times as long."""
-    return {name: [array.astype(np.float64) for array in layer] for name, layer in weights.items()}
-
-
-def run_half(
-    half: str, X: np.ndarray | tf.Tensor, weights: Weights, maximum: Callable = np.maximum
-) -> np.ndarray | tf.Tensor:
-    """Compute the encoder or the decoder of every network, by NumPy or by TensorFlow.
-
-    From shape (n_rows, n_in), or (n_networks, n_rows, n_in), to (n_networks, n_rows, n_out).
-    """
-    layers = (layer for name, layer in weights.items() if name.startswith(half))
-    (linear,), *branch, (last, offset) = layers
-    activated = X
-    for kernel, bias in branch:
-        activated = maximum(activated @ kernel + bias, 0.0)
-    return X @ linear + (activated @ last + offset)
-
-
-def build_network(weights: Weights) -> keras.Model:
-    """Make one Keras model, from rows to every network's codes and rebuilt rows.
-
-    ``stacked`` holds the weights by layer, as Keras variables.
-    """
-    import tensorflow as tf
-    from tensorflow import keras
-
-    class Networks(keras.Model):
-        def __init__(self) -> None:
-            super().__init__(dtype="float32")
-            self.stacked = {
-                name: [keras.Variable(array, dtype="float32") for array in layer]
-                for name, layer in weights.items()
-            }
-
-        def call(self, X: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-            codes = run_half("encoder", X, self.stacked, tf.maximum)
-            return codes, run_half("decoder", codes, self.stacked, tf.maximum)
-
-    return Networks()
-
-
-def train(
-    network: keras.Model,
-    training: np.ndarray,
-    held_out: np.ndarray,
-    epochs: int,
-    batch_size: int,
-    learning_rate: float,
-    rng: np.random.Generator,
-) -> Iterator[tuple[float, float]]:
-    """Train the network and yield, epoch after epoch, training and validation loss.
-
-    Each network learns from its own error; the losses told are those of their mean.
-    """
-    import tensorflow as tf
-    from tensorflow import keras
-
-    batch_size = min(batch_size, len(training))
-    n_steps = len(training) // batch_size  # an epoch leaves out what does not fill a batch
-    decay = keras.optimizers.schedules.CosineDecay(learning_rate, epochs * n_steps)
-    optimizer = keras.optimizers.Adam(decay)
-    optimizer.build(network.trainable_variables)
-    training, held_out = tf.constant(training, tf.float32), tf.constant(held_out, tf.float32)
-
-    def loss_of_mean(X: tf.Tensor, rebuilt: tf.Tensor) -> tf.Tensor:
-        return tf.reduce_mean(tf.square(tf.reduce_mean(rebuilt, axis=0) - X))
-
-    def run_epoch(batches: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        training_loss = 0.0
-        for batch in batches:
-            X = tf.gather(training, batch)
-            with tf.GradientTape() as tape:
-                _, rebuilt = network(X)  # (n_networks, batch_size, n_features)
-                # Summed over the networks, so that none learns slower for having neighbours.
-                loss = tf.reduce_sum(tf.reduce_mean(tf.square(rebuilt - X), axis=(1, 2)))
-            gradients = tape.gradient(loss, network.trainable_variables)
-            optimizer.apply_gradients(zip(gradients, network.trainable_variables, strict=True))
-            training_loss += loss_of_mean(X, rebuilt) / n_steps
-        return training_loss, loss_of_mean(held_out, network(held_out)[1])
-
-    if epochs * n_steps > COMPILING_PAYS:
-        run_epoch = tf.function(run_epoch)
-    for _ in range(epochs):
-        order = rng.permutation(len(training))[: n_steps * batch_size]
-        training_loss, validation_loss = run_epoch(tf.constant(order.reshape(n_steps, -1)))
-        yield float(training_loss), float(validation_loss)

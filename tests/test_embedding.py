@@ -18,7 +18,6 @@ from pydantic import ValidationError
 from sklearn.base import clone
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
-from tasks.autoencoder import build_network
 from tasks.embedding import (
     SPACES,
     TRUSTED_TYPES,
@@ -28,6 +27,7 @@ from tasks.embedding import (
     fit_space,
     reconstruction_errors,
 )
+from tasks.network import build_network
 
 ROOT = Path(__file__).parents[1]
 OPTIONS = EmbeddingOptions(width=2, networks=2, epochs=3)
