@@ -37,7 +37,7 @@ def draw_missing(missing: pd.DataFrame) -> Figure:
     ax.barh(position, 1, 0.55, color=PALE)
     bars = ax.barh(position, shares, 0.55, color=ACCENT)
     ax.bar_label(bars, labels, padding=4, fontsize=SMALL, color=INK)
-    _name_lines(ax, position, [_words(name) for name in lacking["column"]])
+    _name_lines(ax, position, [_words(name, 30) for name in lacking["column"]])
     return figure
 
 
@@ -52,7 +52,7 @@ def draw_distributions(cells: pd.DataFrame) -> Figure:
     figure, axes = _panels(rows, columns, 0.2 + 1.45 * rows)
     for ax, name in zip(axes, names, strict=False):
         _draw_density(ax, cells[cells["column"] == name])
-        _title(ax, "\n".join(textwrap.wrap(_words(name), 28)), SMALL)
+        _title(ax, _words(name, 28), SMALL)
     for ax in axes[len(names) :]:
         ax.set_axis_off()
     return figure
@@ -110,6 +110,8 @@ def draw_correlations(correlations: pd.DataFrame) -> Figure:
         cbar=not few,
         cbar_kws={"shrink": 0.4, "aspect": 30, "ticks": [-100, 0, 100]},
         linewidths=0.5,
+        xticklabels=False,
+        yticklabels=False,
         ax=ax,
     )
     ax.set(xlabel="", ylabel="")
@@ -171,7 +173,7 @@ def draw_segments(publication: pd.DataFrame) -> Figure:
     ax.set_xticks([])
     ax.margins(x=0.08)
     ax.spines[:].set_visible(False)
-    _name_lines(ax, position, publication["name"].tolist())
+    _name_lines(ax, position, [_label(name, 30) for name in publication["name"]])
     _title(ax, "Share of " + " and of ".join(label for _, label, _ in shown))
     if len(shown) > 1:
         _legend(ax)
@@ -196,6 +198,8 @@ def draw_profiles(publication: pd.DataFrame, columns: Sequence[str]) -> Figure:
         vmax=1,
         cbar=False,
         linewidths=1,
+        xticklabels=False,
+        yticklabels=False,
         ax=ax,
     )
     _title(ax, "Median per segment", pad=10)
@@ -270,25 +274,21 @@ def _legend(ax: Axes) -> None:
 
 
 def _name_lines(ax: Axes, position: np.ndarray, names: Sequence[str]) -> None:
-    ax.set_yticks(position, [_label(name, 30) for name in names])
+    ax.set_yticks(position, names)
     ax.set_ylim(-0.6, len(position) - 0.4)
     ax.tick_params(axis="y", length=0, labelsize=NORMAL)
 
 
-def _words(column: str) -> str:
+def _words(column: str, width: int = 36) -> str:
     """A column's name for people: `AGE_AT_START` -> `Age at start`."""
-    spaced = _literal(column).replace("_", " ")
-    return spaced.capitalize() if spaced.isupper() else spaced
+    spaced = column.replace("_", " ")
+    return _label(spaced.capitalize() if spaced.isupper() else spaced, width)
 
 
 def _label(name: str, width: int) -> str:
-    """A name in at most two lines of `width` letters."""
-    return "\n".join(textwrap.wrap(_literal(name), width, max_lines=2, placeholder="…"))
-
-
-def _literal(name: object) -> str:
-    """Without this a pair of dollar signs would be read as a formula."""
-    return str(name).replace("$", r"\$")
+    """A name in at most two lines of `width` letters, its dollar signs no mark of a formula."""
+    lines = textwrap.wrap(name, width, max_lines=2, placeholder="…")
+    return "\n".join(lines).replace("$", r"\$")
 
 
 def _short(value: float) -> str:

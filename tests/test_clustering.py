@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from scipy.spatial.distance import cdist
-from sklearn.metrics import adjusted_rand_score
+from sklearn.metrics import adjusted_rand_score, davies_bouldin_score, silhouette_score
 from sklearn.pipeline import Pipeline
 
 from expectations.contract import Contract
@@ -88,13 +88,13 @@ def test_segments_are_numbered_by_falling_size(made: Outcome) -> None:
     assert segment_ids(12)[-3:] == ["S10", "S11", "S12"]
 
 
-def test_labels_centroids_and_predictions_are_renumbered_together() -> None:
+@pytest.mark.parametrize("random_state", range(4))
+def test_labels_centroids_and_predictions_are_renumbered_together(random_state: int) -> None:
     Z = planted_segments(*SIZES)[0].drop(columns=ID).to_numpy()
-    kmeans = fit_kmeans(Z, 5, random_state=3, n_init=3)
+    kmeans = fit_kmeans(Z, 5, random_state, n_init=3)
     before = {name: np.copy(value) for name, value in vars(kmeans).items()}
     ordered = by_falling_size(kmeans, Z)
     assert np.bincount(ordered.labels_).tolist() == sorted(SIZES, reverse=True)
-    assert not np.array_equal(ordered.labels_, kmeans.labels_)
     assert adjusted_rand_score(ordered.labels_, kmeans.labels_) == 1
     np.testing.assert_array_equal(ordered.predict(Z), ordered.labels_)
     for label in range(5):
@@ -105,16 +105,26 @@ def test_labels_centroids_and_predictions_are_renumbered_together() -> None:
         np.testing.assert_array_equal(getattr(kmeans, name), value, err_msg=name)
 
 
-def test_segment_and_runner_up_are_the_two_nearest_centroids(raw: pd.DataFrame) -> None:
-    outcome = clustered(raw_customers(*SIZES, spread=3)[0], 6)
+def test_segment_and_runner_up_are_the_two_nearest_centroids() -> None:
+    raw, _ = raw_customers(*SIZES, spread=3)
+    outcome = clustered(raw, 6)
     model, table = outcome.learned["model.skops"], outcome.table
-    raw = raw_customers(*SIZES, spread=3)[0]
     centroids = model["kmeans"].cluster_centers_
     nearest = cdist(space_before_kmeans(model, raw), centroids).argsort(axis=1)
     names = np.array(outcome.log["ids"])
     assert table["segment"].tolist() == names[nearest[:, 0]].tolist()
     assert table["runner_up"].tolist() == names[nearest[:, 1]].tolist()
     assert len(set(table["runner_up"])) > 2
+
+
+def test_another_space_is_measured_in_the_reference_space(raw: pd.DataFrame) -> None:
+    outcome = clustered(raw, 4, "pca")
+    X = space_before_kmeans(clustered(raw, 4).learned["model.skops"], raw)
+    Z = space_before_kmeans(outcome.learned["model.skops"], raw)
+    segment, metrics = outcome.table["segment"], outcome.log["metrics"]
+    assert metrics["silhouette"] == pytest.approx(silhouette_score(X, segment), abs=1e-5)
+    assert metrics["silhouette_own"] == pytest.approx(silhouette_score(Z, segment), abs=1e-5)
+    assert metrics["davies_bouldin"] == pytest.approx(davies_bouldin_score(X, segment))
 
 
 def test_the_champions_columns_are_there_and_empty(made: Outcome) -> None:
@@ -150,8 +160,17 @@ def test_the_order_of_rows_does_not_matter(made: Outcome, raw: pd.DataFrame) -> 
     )
 
 
+def test_every_customer_keeps_the_own_segment_whatever_the_index() -> None:
+    scaled, truth = planted_segments(40, 30)
+    embedder = fit_space("none", scaled.drop(columns=ID).to_numpy(), EmbeddingOptions(), 0)
+    odd = scaled.set_axis(scaled.index[::-1])
+    table = cluster_customers(odd, odd, ID, Pipeline([]), embedder, 2, 100, 0).table
+    assert table[ID].tolist() == scaled[ID].tolist()
+    assert adjusted_rand_score(truth, table["segment"]) == 1
+
+
 def test_another_unit_of_a_score_gives_the_same_segments(made: Outcome, raw: pd.DataFrame) -> None:
-    other = clustered(raw.assign(a=raw["a"] * 1000 - 7, noise=raw["noise"] / 3), len(SIZES))
+    other = clustered(raw.assign(a=raw["a"] * 1000 - 7, c=raw["c"] / 3), len(SIZES))
     pd.testing.assert_frame_equal(other.table, made.table)
 
 

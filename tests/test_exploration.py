@@ -1,5 +1,8 @@
 """Aggregates of the raw table that give nobody away."""
 
+from collections.abc import Callable
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -7,6 +10,7 @@ from scipy.stats import spearmanr
 
 from expectations.contract import Contract
 from tasks import exploration
+from tasks.keeping import keep, load
 
 CONTRACT = Contract.model_validate(
     {
@@ -52,6 +56,10 @@ def test_missing_values_are_counted_and_few_of_them_are_not_told(raw: pd.DataFra
     assert missing.loc["score", "shown"] == "< 5"
     assert missing.loc["plan", "rows"] == 0
     assert "objects" not in missing.index
+    exactly = exploration.missing_values(raw, CONTRACT, 7).set_index("column")
+    assert exactly["shown"].to_dict() == {
+        "revenue": "7", "score": "< 7", "returned": "0", "plan": "0",
+    }  # fmt: skip
 
 
 def test_no_cell_stands_for_fewer_customers_than_allowed(raw: pd.DataFrame) -> None:
@@ -86,14 +94,55 @@ def test_a_constant_or_empty_column_is_no_trouble(raw: pd.DataFrame, values: flo
     score = cells[cells["column"] == "score"]
     assert score["rows"].sum() == (0 if np.isnan(values) else 500)
     assert np.isfinite(score["density"]).all()
-    assert exploration.correlations(spoilt, CONTRACT).shape == (3, 4)
+    table = exploration.correlations(spoilt, CONTRACT).set_index("column")
+    assert table.drop(columns="score").loc["score"].isna().all()
+    assert table.loc["revenue", "revenue"] == pytest.approx(1)
 
 
-def test_quantiles_end_at_5_and_95_percent(raw: pd.DataFrame) -> None:
-    table = exploration.quantiles(raw, CONTRACT)
-    table = table.set_index("column") if "column" in table else table
+def test_cells_of_money_are_equally_wide_on_the_log_scale_also_below_zero() -> None:
+    owed = pd.DataFrame({"revenue": np.linspace(-900, 900, 2001), "returned": 0.5, "score": 0.0})
+    cells = exploration.distributions(owed, CONTRACT, 1)
+    revenue = cells[cells["column"] == "revenue"]
+    low, high = revenue["low"].iloc[0], revenue["high"].iloc[-1]
+    assert (low, high) == pytest.approx((-810, 810))
+    edges = np.append(revenue["low"], high)
+    assert np.diff(np.sign(edges) * np.log(1 + np.abs(edges))) == pytest.approx(
+        2 * np.log(811) / exploration.BINS
+    )
+    by_hand, _ = np.histogram(owed["revenue"], edges)
+    assert revenue["rows"].tolist() == by_hand.tolist()
+
+
+def test_quantiles_end_at_5_and_95_percent_of_what_is_finite(raw: pd.DataFrame) -> None:
+    zeros = raw.assign(returned=raw["returned"].where(raw["returned"] > 0.25, 0))
+    table = exploration.quantiles(zeros, CONTRACT).set_index("column")
     assert [name for name in table if name.startswith("q")] == ["q05", "q25", "q50", "q75", "q95"]
-    assert table.loc["returned", "q50"] == pytest.approx(raw["returned"].median())
+    finite = raw["revenue"][np.isfinite(raw["revenue"])]
+    assert table.loc["revenue", "q05"] == pytest.approx(np.quantile(finite, 0.05))
+    assert table.loc["revenue", "q95"] == pytest.approx(np.quantile(finite, 0.95))
+    assert table.loc["revenue", "mean"] == pytest.approx(finite.mean())
+    assert table.loc["returned", "zeros"] == (raw["returned"] <= 0.25).mean()
+    emptier = zeros.assign(returned=zeros["returned"].mask(np.arange(500) % 2 == 0))
+    half = exploration.quantiles(emptier, CONTRACT).set_index("column")
+    assert half.loc["returned", "zeros"] == (raw["returned"][1::2] <= 0.25).mean()
+
+
+@pytest.mark.parametrize("explored", [exploration.quantiles, exploration.correlations])
+def test_a_kept_table_still_names_its_columns(
+    explored: Callable[..., pd.DataFrame], raw: pd.DataFrame, tmp_path: Path
+) -> None:
+    table = explored(raw, CONTRACT)
+    keep(tmp_path / "table.parquet", table)
+    assert load(tmp_path / "table.parquet")["column"].tolist() == ["revenue", "returned", "score"]
+
+
+def test_the_table_is_not_changed(raw: pd.DataFrame) -> None:
+    before = raw.copy(deep=True)
+    exploration.missing_values(raw, CONTRACT, 5)
+    exploration.distributions(raw, CONTRACT, 5)
+    exploration.quantiles(raw, CONTRACT)
+    exploration.correlations(raw, CONTRACT)
+    pd.testing.assert_frame_equal(raw, before)
 
 
 def test_correlations_are_spearmans(raw: pd.DataFrame) -> None:

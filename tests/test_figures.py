@@ -83,17 +83,19 @@ ALL: dict[str, Callable[[], Figure]] = {
 
 @pytest.mark.parametrize("name", ALL)
 def test_a_figure_is_a_picture_and_leaves_no_open_figure_behind(name: str) -> None:
+    import matplotlib as mpl
     from matplotlib import pyplot
 
-    before = pyplot.get_fignums()
+    figures_before, settings_before = pyplot.get_fignums(), dict(mpl.rcParams)
     assert png(ALL[name]()).startswith(b"\x89PNG")
-    assert pyplot.get_fignums() == before
+    assert pyplot.get_fignums() == figures_before
+    assert dict(mpl.rcParams) == settings_before
 
 
-def test_the_same_figure_drawn_in_four_threads_is_the_same_picture() -> None:
+def test_figures_drawn_side_by_side_are_the_pictures_of_one_after_the_other() -> None:
     with ThreadPoolExecutor(4) as pool:
-        drawn = set(pool.map(lambda _: png(ALL["selection"]()), range(4)))
-    assert drawn == {png(ALL["selection"]())}
+        together = list(pool.map(lambda name: png(ALL[name]()), [*ALL] * 2))
+    assert together == [png(ALL[name]()) for name in ALL] * 2
 
 
 def test_every_segment_has_a_bar_for_customers_and_one_for_value() -> None:
@@ -114,6 +116,81 @@ def test_the_curves_show_every_candidate_and_mark_the_chosen() -> None:
         whole = next(points for points in drawn if len(points) == 11)
         assert whole[:, 1] == pytest.approx(candidates()[yardstick])
         assert any((points[:, 0] == 7).all() for points in drawn)
+
+
+def test_a_chosen_candidate_of_another_space_is_marked_by_its_silhouette_only() -> None:
+    plain = candidates()
+    other = plain[plain["k"] == 7].assign(space="pca", silhouette=0.5, inertia=1.0)
+    table = pd.concat([plain.assign(chosen=False), other], ignore_index=True)
+    left, right = figures.draw_selection(table).axes
+    for ax, height in ((left, 1e5 / 7), (right, 0.5)):
+        whole, marked = (line.get_xydata() for line in ax.lines)
+        assert len(whole) == 11  # its inertia is on another scale
+        assert marked.tolist() == [[7, pytest.approx(height)]]
+    assert [text.get_text() for text in right.texts] == ["k = 7, pca"]
+
+
+def test_medians_are_written_and_coloured_from_the_lowest_to_the_highest_of_a_line() -> None:
+    table = publication(k=3).assign(COLUMN_0=[0.0, 50.0, 100.0], COLUMN_1=12_345.0)
+    (ax,) = figures.draw_profiles(table, ["COLUMN_0", "COLUMN_1"]).axes
+    assert [text.get_text() for text in ax.texts] == ["0", "50", "100", *["12.3k"] * 3]
+    colours = ax.collections[0].get_array()
+    assert colours.tolist() == [[0, 0.5, 1], [0, 0, 0]]
+    assert [label.get_text() for label in ax.get_xticklabels()] == ["S01", "S02", "S03"]
+    assert [label.get_text() for label in ax.get_yticklabels()] == ["Column 0", "Column 1"]
+
+
+def test_each_pair_of_numbers_has_its_correlation_once() -> None:
+    table = correlations(3)
+    table.loc[1, "COLUMN_0"] = -0.25
+    table.loc[2, ["COLUMN_0", "COLUMN_1"]] = [0.5, 1.0]
+    (ax,) = figures.draw_correlations(table).axes
+    assert [text.get_text() for text in ax.texts] == ["-25", "50", "100"]
+    assert [label.get_text() for label in ax.get_xticklabels()] == ["Column 0", "Column 1"]
+    assert [label.get_text() for label in ax.get_yticklabels()] == ["Column 1", "Column 2"]
+
+
+def test_a_bar_that_would_leave_the_others_flat_is_cut_off_and_says_its_share() -> None:
+    spiked = cells(1)
+    spiked["density"] = np.r_[np.full(9, 0.1), 1.0] / 0.57
+    (ax,) = figures.draw_distributions(spiked).axes
+    assert ax.get_ylim()[1] < 1 / 0.57
+    assert [text.get_text().strip() for text in ax.texts] == ["53%"]
+    (even,) = figures.draw_distributions(cells(1)).axes
+    assert even.get_ylim()[1] > 1 / 3
+    assert not even.texts
+
+
+def test_missing_values_are_bars_by_share_and_few_of_them_have_no_length() -> None:
+    (ax,) = figures.draw_missing(missing()).axes
+    _, bars = ax.containers
+    assert [bar.get_width() for bar in bars] == [0.04, 0]
+    assert [text.get_text() for text in ax.texts] == ["40 (4.0%)", "< 5"]
+
+
+def test_training_is_drawn_beside_pca() -> None:
+    (ax,) = figures.draw_training(curve()).axes
+    pca, training, held_out = ax.lines
+    assert set(pca.get_ydata()) == {1.1}
+    np.testing.assert_array_equal(training.get_ydata(), curve()["training"])
+    np.testing.assert_array_equal(held_out.get_ydata(), curve()["validation"])
+
+
+@pytest.mark.parametrize("name", ["$x^", "5 $ and 6 $", r"$\frac$ \$", "a" * 300, "word " * 60])
+def test_any_name_is_written_as_it_is(name: str) -> None:
+    table = publication(k=2).assign(name=[name, "other"]).rename(columns={"COLUMN_0": name})
+    assert png(figures.draw_segments(table))
+    assert png(figures.draw_profiles(table, [name]))
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [(0, "0"), (0.0833, "0.083"), (-4.25, "-4.2"), (9.96, "10"), (99.7, "100"), (9_999, "9,999"),
+     (12_345, "12.3k"), (2_500_000, "2.5M"), (3e9, "3bn")],
+)  # fmt: skip
+def test_numbers_are_short(value: float, shown: str) -> None:
+    (ax,) = figures.draw_profiles(publication(k=1).assign(x=value), ["x"]).axes
+    assert [text.get_text() for text in ax.texts] == [shown]
 
 
 def test_there_is_a_panel_per_number() -> None:

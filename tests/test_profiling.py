@@ -60,6 +60,20 @@ def test_categories_and_flags_are_shares_among_those_that_are_known() -> None:
     assert table["member = yes"].to_dict() == pytest.approx({"S01": 2 / 3, "S02": 1.0})
 
 
+def test_a_segment_of_which_nothing_is_known_has_no_shares() -> None:
+    unknown = CLEAN.assign(
+        plan=pd.array([None, None, None, "x", "y"], dtype="str"),
+        member=pd.array([None, None, None, None, False], dtype="boolean"),
+    )
+    table = profile(clean=unknown)
+    known = ["plan = x", "plan = y", "member = no"]
+    assert table.loc["S01", known].isna().all()
+    assert table.loc["S02", known].tolist() == [0.5, 0.5, 1.0]
+    assert table["size"].tolist() == [3, 2]
+    nothing = profile(clean=CLEAN.assign(plan=pd.array([None] * 5, dtype="str")))
+    assert not [column for column in nothing if column.startswith("plan")]
+
+
 def test_free_text_is_in_no_profile() -> None:
     assert not [column for column in profile() if "remark" in column]
     assert "secret" not in profile().to_csv()
@@ -83,6 +97,24 @@ def test_a_month_in_which_nobody_is_worth_anything_has_unknown_value_shares() ->
     table = profile(clean=CLEAN.assign(revenue=0.0))
     assert table["value"].to_dict() == {"S01": 0.0, "S02": 0.0}
     assert table["value_share"].isna().all()
+    balanced = profile(clean=CLEAN.assign(revenue=[1.0, 1, 1, -1, -2]))
+    assert balanced["value_share"].isna().all()
+
+
+def test_segments_are_listed_by_id_whatever_their_size() -> None:
+    swapped = SEGMENTS.replace({"S01": "S02", "S02": "S01"})
+    table = profile_segments(swapped, CLEAN, SHOP).table
+    assert table[["segment", "name", "size"]].to_numpy().tolist() == [
+        ["S01", "S01", 2], ["S02", "S02", 3],
+    ]  # fmt: skip
+    assert table["revenue"].tolist() == [70.0, 20.0]
+
+
+def test_neither_table_is_changed() -> None:
+    segments, clean = SEGMENTS.copy(deep=True), CLEAN.copy(deep=True)
+    profile()
+    pd.testing.assert_frame_equal(SEGMENTS, segments)
+    pd.testing.assert_frame_equal(CLEAN, clean)
 
 
 def test_segments_and_customers_are_matched_by_position() -> None:

@@ -1,5 +1,6 @@
 """The summary, the Prefect page and the report, of whole runs and of runs that were stopped."""
 
+import html
 import re
 from pathlib import Path
 from typing import Any
@@ -37,7 +38,7 @@ def manifest(until: str = "publication", **facts: Any) -> dict[str, Any]:
     return {
         "run_id": "2026-10-0badcafe", "month": "2026-10", "origin": "real",
         "status": "candidate", "model": "challenger", "source": {"uri": "customers.csv"},
-        "rows": {"source": 600, "kept": 590, "quarantined": 8, "objected": 2} if done else None,
+        "rows": {"source": 600, "kept": 590, "quarantined": 8, "objected": 2},
         "stages": {stage: {"log": logs[stage], "seconds": 0.5} for stage in done},
         "gates": {stage: {"stage": stage, "verdict": "pass", **gate} for stage in done},
         "attachments": {"figures/a.png": {"seconds": 0.1}, "figures/b.png": {"seconds": 0.2}},
@@ -47,7 +48,11 @@ def manifest(until: str = "publication", **facts: Any) -> dict[str, Any]:
 
 @pytest.mark.parametrize("until", ["", *STAGES])
 def test_a_run_cut_off_anywhere_is_told_with_every_key(until: str) -> None:
-    summary = summarise(manifest(until, status="refused", error="no"), Path("runs/x"))
+    stopped = manifest(until, status="refused", error="no")
+    if not until:  # nothing has been entered yet
+        for name in ("rows", "gates", "attachments"):
+            del stopped[name]
+    summary = summarise(stopped, Path("runs/x"))
     assert set(KEYS) <= set(summary)
     assert list(summary["metrics"]) == METRICS
     assert "2026-10" in render_markdown(summary, {"segments": PNG})
@@ -65,6 +70,27 @@ def test_what_is_not_known_is_null_and_what_is_known_is_there() -> None:
     assert any("SHOE SIZE" in warning for warning in summary["warnings"])
 
 
+def failed(rule: str, severity: str, broken_rows: int | None = None) -> dict[str, Any]:
+    return {
+        "rule": rule, "says": f"{rule} holds", "severity": severity, "held": False,
+        "evaluated": True, "broken_rows": broken_rows, "first_row": None, "observed": "",
+    }  # fmt: skip
+
+
+def test_what_did_not_hold_is_a_warning_unless_it_stopped_the_run() -> None:
+    rules = [failed("sums", "warn", 1200), failed("ids", "set_aside", 3), failed("size", "ask")]
+    told = manifest()
+    told["gates"]["raw"] |= {"rows": 8000, "failed": [*rules, failed("types", "refuse")]}
+    summary = summarise(told, Path("x"))
+    assert summary["warnings"][1:] == [
+        "raw: sums holds: 1,200 of 8,000 rows do not",
+        "raw: ids holds: 3 of 8,000 rows do not and are set aside",
+        "raw: size holds",
+    ]
+    (line, *_) = reporting.gate_lines(summary)
+    assert line["did not hold"] == "sums (1,200 rows); ids (3 rows); size; types"
+
+
 HOSTILE = "<script>alert(1)</script> | *x*"
 
 
@@ -78,10 +104,13 @@ def test_a_hostile_name_stays_text_in_the_report() -> None:
 
 def test_a_hostile_name_breaks_no_table_of_the_prefect_page() -> None:
     hostile = manifest()
-    hostile["stages"]["publication"]["log"]["segments"][0]["name"] = "a | b"
+    name = "a | b \\| c\n| d <img src=x>"
+    hostile["stages"]["publication"]["log"]["segments"][0]["name"] = name
     page = render_markdown(summarise(hostile, Path("runs/x")), {})
     (row,) = [line for line in page.splitlines() if line.startswith("| a ")]
-    assert len(re.findall(r"(?<!\\)\|", row)) == 5
+    assert row.count("|") == 5
+    assert html.unescape(row.split("|")[1]).split() == name.split()
+    assert "<img" not in page
 
 
 def test_the_report_needs_nothing_but_itself() -> None:

@@ -12,6 +12,7 @@ from expectations.contract import Contract
 from tasks.exploration import signed_exp
 from tasks.keeping import keep, load
 from tasks.scaling import (
+    LogColumns,
     ScalingOptions,
     build_scaler,
     prune_duplicates,
@@ -109,6 +110,12 @@ def test_a_column_is_dropped_from_the_threshold_on(side: int) -> None:
     assert [one["spearman"] for one in dropped] == ([] if side > 0 else [round(between, 3)])
 
 
+def test_a_threshold_of_1_drops_exact_copies_only() -> None:
+    first = np.random.default_rng(3).normal(size=500)
+    numbers = pd.DataFrame({"first": first, "close": first.round(1), "copy": first * 2})
+    assert prune_duplicates(numbers, 1)[0] == ["first", "close"]
+
+
 def test_a_column_is_compared_with_kept_ones_only() -> None:
     rng = np.random.default_rng(0)
     noise = rng.normal(size=(3, 4000))
@@ -158,6 +165,15 @@ def test_the_input_is_not_changed() -> None:
     model = scale_customers(clean, CONTRACT, ScalingOptions()).learned["scaler.skops"]
     model.transform(clean)
     pd.testing.assert_frame_equal(clean, before)
+    X = np.ones((3, 2))
+    assert LogColumns([0]).fit(X).transform(X)[0].tolist() == [np.log(2), 1]
+    assert (X == 1).all()
+
+
+def test_every_customer_keeps_the_own_row_whatever_the_index() -> None:
+    clean = customers()
+    shuffled = scaled(clean.sample(frac=1, random_state=0)).set_index("id")
+    pd.testing.assert_frame_equal(shuffled.loc[clean["id"]], scaled(clean).set_index("id"))
 
 
 def test_the_unit_of_amounts_without_small_ones_hardly_matters_and_of_others_does() -> None:

@@ -99,6 +99,9 @@ def test_a_k_beyond_the_curve_is_measured_too_and_does_not_move_the_elbow(
     assert outcome.table["k"].tolist() == [*range(2, 13), 40]
     assert outcome.table.loc[outcome.table["chosen"], "k"].tolist() == [40]
     assert outcome.log["elbow"] == selected(three).log["elbow"] == 3
+    one_cloud, _ = planted_segments(300, spread=3)
+    far = selected(one_cloud, segments=40)
+    assert far.log["elbow"] == selected(one_cloud).log["elbow"] < elbow(far.table)
 
 
 def test_the_other_space_stands_beside_the_plain_one(three: pd.DataFrame) -> None:
