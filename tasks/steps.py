@@ -43,7 +43,7 @@ def explore(raw: Path, run: Run) -> list[Path]:
     """Missing values, distributions and correlations, with figures."""
     contract, min_cell = run.contract, _limits(run).min_cell
     tables: dict[str, tuple] = {
-        "missing": (exploration.missing_values, raw, contract),
+        "missing": (exploration.missing_values, raw, contract, min_cell),
         "distributions": (exploration.distributions, raw, contract, min_cell),
         "correlations": (exploration.correlations, raw, contract),
         "quantiles": (exploration.quantiles, raw, contract),

@@ -1,4 +1,4 @@
-"""What tests share: one Prefect harness per session, small tables, the reference table."""
+"""What tests share: one Prefect harness per process, small tables, the reference table."""
 
 import os
 from collections.abc import Callable, Iterator

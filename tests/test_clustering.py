@@ -44,16 +44,16 @@ def raw_customers(*sizes: int, spread: float = 0.6) -> tuple[pd.DataFrame, np.nd
 
 
 def clustered(
-    raw: pd.DataFrame, k: int, space: str = "none", seed: int = 0, audit_rows: int = 10_000
+    raw: pd.DataFrame, k: int, space: str = "none", seed: int = 0, width: int = 3
 ) -> Outcome:
     """The way of the data from clean rows to segments."""
     clean = raw.fillna({"a": raw["a"].median()})
     scaled, learned, _ = scale_customers(clean, CONTRACT, ScalingOptions())
-    options = EmbeddingOptions(width=3)
+    options = EmbeddingOptions(width=width)
     embedder = fit_space(space, scaled.drop(columns=ID).to_numpy(), options, 0)
     embedding = embed_customers(scaled, ID, embedder, space, options, seed).table
     scaler = learned["scaler.skops"]
-    return cluster_customers(embedding, scaled, ID, scaler, embedder, k, audit_rows, seed)
+    return cluster_customers(embedding, scaled, ID, scaler, embedder, k, 10_000, seed)
 
 
 @pytest.fixture(scope="module")
@@ -118,7 +118,7 @@ def test_segment_and_runner_up_are_the_two_nearest_centroids() -> None:
 
 
 def test_another_space_is_measured_in_the_reference_space(raw: pd.DataFrame) -> None:
-    outcome = clustered(raw, 4, "pca")
+    outcome = clustered(raw, 4, "pca", width=2)
     X = space_before_kmeans(clustered(raw, 4).learned["model.skops"], raw)
     Z = space_before_kmeans(outcome.learned["model.skops"], raw)
     segment, metrics = outcome.table["segment"], outcome.log["metrics"]
