@@ -107,6 +107,11 @@ class Run:
         """Where a stage or a part lies in the folder."""
         return self.folder / (f"{name}.parquet" if name in STAGES else name)
 
+    def has(self, stage: str) -> bool:
+        """Whether a stage is kept, whole and with its parts."""
+        entry = self.manifest["stages"].get(stage)
+        return entry is not None and self._is_whole(stage, entry)
+
     def commit(
         self, stage: str, function: Callable[..., Outcome], *inputs: Any, rules: Rules
     ) -> Path:

@@ -10,6 +10,7 @@ from prefect.cache_policies import NO_CACHE
 
 from expectations import rules
 from expectations.contract import Contract
+from expectations.errors import ResegmentError
 from expectations.rules import Limits
 from tasks import artifacts, exploration, figures, ingestion, reporting, sample
 from tasks.cleaning import clean_customers
@@ -28,10 +29,16 @@ def read(uri: str, run: Run) -> Path:
     """Read the source at `uri`; objectors leave before anything is computed."""
     source, limits = SourceOptions(**run.asked_for["source"]), _limits(run)
     previous = run.manifest["previous"] or {}
+    try:
+        fetched = _fetch(uri, source, run)
+    except ResegmentError:
+        if not run.has("raw"):
+            raise
+        return run.path("raw")  # the source is gone, but this run has read it before
     return run.commit(
         "raw",
         ingestion.read_customers,
-        _fetch(uri, source, run),
+        fetched,
         run.contract,
         source,
         rules=lambda *_: rules.raw_rules(run.contract, limits, previous.get("rows")),

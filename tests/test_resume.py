@@ -91,6 +91,22 @@ def test_resume_finishes_a_killed_run_and_repeats_nothing(
     assert (folder / "segments.parquet").read_bytes() == undisturbed
 
 
+def test_a_run_that_has_read_its_source_is_finished_without_it(
+    resegment: Callable[..., Any], csv_of: Callable[..., Path], month_of_600: pd.DataFrame
+) -> None:
+    path = csv_of(month_of_600)
+    summary = json.loads(resegment("run", "--source", path, "--segments", "4", "--json").stdout)
+    path.unlink()
+    Path(summary["run_dir"], "segments.parquet").unlink()
+    again = resegment("run", "--resume", summary["run_id"], "--json")
+    assert again.exit_code == 0, again.output
+    assert json.loads(again.stdout)["segments"] == summary["segments"]
+    Path(summary["run_dir"], "raw.parquet").unlink()
+    lost = resegment("run", "--resume", summary["run_id"])
+    assert lost.exit_code == 2
+    assert "no such file" in lost.stderr
+
+
 def spy_on_steps(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The stages whose function is called from now on, in order."""
     called: list[str] = []
