@@ -87,6 +87,16 @@ def scale_customers(clean: pd.DataFrame, contract: Contract, options: ScalingOpt
     return Outcome(scaled, {"scaler.skops": scaler}, {"features": features, "dropped": dropped})
 
 
+def business_columns(clean: pd.DataFrame, contract: Contract) -> pd.DataFrame:
+    """Every number of the contract, money and counts as log1p, (n_customers, n_numeric).
+
+    What a segmentation should explain, whatever columns it was made from.
+    """
+    numbers = clean[list(contract.numeric)].astype(float)
+    logged = [name for name in numbers if contract.columns[str(name)].is_logged]
+    return numbers.assign(**{str(name): signed_log(numbers[name].to_numpy()) for name in logged})
+
+
 def prune_duplicates(numbers: pd.DataFrame, max_spearman: float) -> tuple[list[str], list[dict]]:
     """Leave out each column whose |Spearman| with an already kept one is too high.
 

@@ -75,3 +75,18 @@ def silhouette(distances: np.ndarray, labels: np.ndarray) -> float:
     nearest = others.min(axis=1)
     widths = (nearest - within) / np.maximum(np.maximum(nearest, within), 1e-12)
     return float(np.where(own_size > 1, widths, 0).mean())
+
+
+def eta_squared(columns: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """Share of each column's variance that lies between the segments, (n_columns,).
+
+    `columns` is (n_customers, n_columns). A column that does not vary is explained by nothing: 0.
+    Source: Fisher 1925, the correlation ratio.
+    """
+    members = np.eye(labels.max() + 1)[labels]  # (n_customers, k)
+    sizes = members.sum(axis=0)
+    centred = columns - columns.mean(axis=0)
+    sums = members.T @ centred  # (k, n_columns)
+    between = (np.square(sums) / np.maximum(sizes, 1)[:, None]).sum(axis=0)
+    total = np.square(centred).sum(axis=0)
+    return np.divide(between, total, out=np.zeros_like(total), where=total > 0)
