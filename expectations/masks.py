@@ -190,8 +190,13 @@ def _total(table: pd.DataFrame, columns: Columns, low: float, high: float) -> bo
     return bool(low <= table[columns[0]].sum() <= high)
 
 
+def _column_count(table: pd.DataFrame, columns: Columns, low: int) -> bool:
+    return table.shape[1] >= low
+
+
 TABLE_TESTS: Mapping[str, Callable[..., bool]] = {
     "has_columns": _has_columns,
+    "column_count": _column_count,
     "has_type": _has_type,
     "row_count": _row_count,
     "distinct": _distinct,

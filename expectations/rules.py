@@ -63,6 +63,7 @@ __all__ = [
 ]
 
 FEW_REFUSED = "few_refused"
+LEAST_FEATURES = 3
 _ONCE_EACH = "the table has the contract's columns, once each"
 
 
@@ -77,13 +78,6 @@ class Limits(BaseModel):
         le=1,
         title="Rows that may be set aside",
         description="Share of the source's rows; with more broken rows the month is refused.",
-    )
-    min_smallest_share: float = Field(
-        default=0.05,
-        ge=0,
-        le=1,
-        title="Smallest segment",
-        description="Share of customers that the smallest segment must have.",
     )
     warn_row_change: float = Field(
         default=0.30,
@@ -159,11 +153,27 @@ def clean_rules(contract: Contract, rows: int) -> tuple[Rule, ...]:
     )
 
 
-def scaled_rules(ids: pd.Series, id_column: str, features: tuple[str, ...]) -> tuple[Rule, ...]:
-    """What scaled features satisfy on a fit: the declared ones, finite, mean 0 and sd 1."""
+def scaled_rules(
+    ids: pd.Series, id_column: str, features: tuple[str, ...], left_out: str = ""
+) -> tuple[Rule, ...]:
+    """What scaled features satisfy on a fit: the declared ones, finite, mean 0 and sd 1.
+
+    `left_out` tells which columns the filters left out, as a sentence.
+    """
+    enough = Rule(
+        "features",
+        "column_count",
+        (),
+        "refuse",
+        f"at least {LEAST_FEATURES} features are left to segment by",
+        {"low": 1 + LEAST_FEATURES},
+        f"No stable segmentation. {left_out}".strip()
+        + " Add columns that say something about one another, or loosen the filters.",
+    )
     rules = [
         has_columns((id_column, *features), "the table has the declared features"),
         *same_customers(id_column, ids),
+        enough,
     ]
     # scalers divide by n, pandas and Great Expectations by n - 1
     sd = math.sqrt(len(ids) / max(1, len(ids) - 1))
@@ -177,38 +187,55 @@ def scaled_rules(ids: pd.Series, id_column: str, features: tuple[str, ...]) -> t
     return tuple(rules)
 
 
-def selection_rules(limits: Limits, pinned: int) -> tuple[Rule, ...]:
+def selection_rules(
+    min_smallest_share: float, min_survival: float, min_ari: float, pinned: int, nothing: str = ""
+) -> tuple[Rule, ...]:
     """What the candidates satisfy: one is chosen, and meets the thresholds or was asked for.
 
-    `pinned` is the number of segments that the caller set, 0 if it was left to the choice.
+    `pinned` is the number of segments that the caller set, 0 if it was left to the choice;
+    `nothing` says why no number of segments is stable, where none is.
     """
-    smallest = Rule(
-        "chosen.smallest_share",
-        "between_where",
-        ("smallest_share", "chosen"),
-        "warn" if pinned else "refuse",
-        f"the chosen candidate's smallest segment holds {limits.min_smallest_share:.0%} or more"
-        + (f" (k = {pinned} was asked for)" if pinned else ""),
-        {"low": limits.min_smallest_share, "high": 1.0},
-        "Ask for a number of segments, or lower min_smallest_share.",
-    )
     once = Rule(
         "chosen.once",
         "total",
         ("chosen",),
         "refuse",
-        "exactly one candidate is chosen",
+        "a stable segmentation was found" if nothing else "exactly one candidate is chosen",
         {"low": 1.0, "high": 1.0},
+        f"{nothing[:1].upper()}{nothing[1:]}. Other customers would not confirm such segments: "
+        "add columns that tell customers apart, or send more customers; --segments N takes a "
+        "number all the same."
+        if nothing
+        else "",
     )
+    asked = [
+        ("smallest_share", min_smallest_share, "'s smallest segment holds"),
+        ("survival", min_survival, "'s weakest segment is found again in"),
+        ("bootstrap_ari", min_ari, " agrees with its refits to"),
+    ]
     return (
         row_count(1, 10_000, "there are candidates"),
         has_type("chosen", ("bool",), "yes or no"),
         once,
-        *bounded("k", 2, 1000),
+        *bounded("k", 1, 1000),
         *bounded("silhouette", -1, 1),
         *bounded("inertia", 0, FINITE),
         *bounded("smallest_share", 0, 1),
-        smallest,
+        *bounded("eta_squared", 0, 1 + 1e-9),
+        *(_of_chosen(name, low, says, pinned) for name, low, says in asked),
+    )
+
+
+def _of_chosen(name: str, low: float, says: str, pinned: int) -> Rule:
+    return Rule(
+        f"chosen.{name}",
+        "between_where",
+        (name, "chosen"),
+        "warn" if pinned else "refuse",
+        f"the chosen candidate{says} {low:.0%} or more"
+        + (f" (k = {pinned} was asked for)" if pinned else ""),
+        {"low": low, "high": 1.0},
+        "Leave the number of segments and the space to the choice, or lower the threshold.",
     )
 
 
@@ -228,7 +255,11 @@ def embedding_rules(
 
 
 def segments_rules(
-    ids: pd.Series, id_column: str, segments: tuple[str, ...], limits: Limits, pinned: bool
+    ids: pd.Series,
+    id_column: str,
+    segments: tuple[str, ...],
+    min_smallest_share: float,
+    pinned: bool,
 ) -> tuple[Rule, ...]:
     """What the assignment satisfies: everyone in exactly one of the k segments."""
     k = len(segments)
@@ -250,9 +281,10 @@ def segments_rules(
             "common",
             ("segment",),
             "warn" if pinned else "ask",
-            f"every segment holds {limits.min_smallest_share:.0%} of the customers or more",
-            {"low": limits.min_smallest_share},
+            f"every segment holds {min_smallest_share:.0%} of the customers or more",
+            {"low": min_smallest_share},
         ),
+        *bounded("confidence", 0, 1),
     )
 
 

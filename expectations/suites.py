@@ -34,6 +34,8 @@ def expectation_for(rule: Rule, derived: tuple[str, ...]) -> "Expectation":
     name, settings = EXPECTATIONS[rule.test](rule)
     if rule.test == "has_columns":
         settings = {"column_list": [*rule.columns, *derived]}
+    if rule.test == "column_count":
+        settings = {"min_value": rule.arguments["low"] + len(derived)}
     # severity is passed per instance: set on a class it is lost
     return getattr(gxe, name)(**settings, severity=_SEVERITY[rule.severity], meta={"rule": rule.id})
 
@@ -113,6 +115,7 @@ EXPECTATIONS: Mapping[str, Callable[[Rule], tuple[str, dict]]] = {
     ),
     "one_of": _one_of,
     "has_columns": lambda rule: ("ExpectTableColumnsToMatchOrderedList", {}),
+    "column_count": lambda rule: ("ExpectTableColumnCountToBeBetween", {}),
     "has_type": _type,
     "row_count": _within("ExpectTableRowCountToBeBetween"),
     "distinct": _within("ExpectColumnUniqueValueCountToBeBetween"),

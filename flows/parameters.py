@@ -14,8 +14,10 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 from expectations.rules import Limits
 from tasks.embedding import EmbeddingOptions
 from tasks.ingestion import SourceOptions
+from tasks.plain_rule import PlainRuleOptions
 from tasks.scaling import ScalingOptions
 from tasks.selection import SelectionOptions
+from tasks.typicality import TypicalityOptions
 
 
 class SegmentParameters(BaseModel):
@@ -38,6 +40,8 @@ class SegmentParameters(BaseModel):
     selection: SelectionOptions = Field(default=SelectionOptions(), title="Number of segments")
     embedding: EmbeddingOptions = Field(default=EmbeddingOptions(), title="Space")
     scaling: ScalingOptions = Field(default=ScalingOptions(), title="Features")
+    plain_rule: PlainRuleOptions = Field(default=PlainRuleOptions(), title="The plain rule")
+    typicality: TypicalityOptions = Field(default=TypicalityOptions(), title="Typicality")
     limits: Limits = Field(default=Limits(), title="Limits")
     seed: int = Field(
         default=0, ge=0, title="Seed", description="The same seed gives the same segments."

@@ -69,7 +69,7 @@ def monthly(uri: str, run: Run) -> None:
     try:
         clean = steps.clean(raw, run)
         scaled = steps.scale(clean, run)
-        selection = steps.select(scaled, run)
+        selection = steps.select(scaled, clean, run)
         embedding = steps.embed(scaled, selection, run)
         segments = steps.cluster(embedding, scaled, run)
         publication = steps.profile(segments, clean, run)

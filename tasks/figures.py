@@ -1,9 +1,5 @@
-"""Finished table -> matplotlib Figure; no statistics, and no file is saved here.
+"""Finished table -> matplotlib Figure; no statistics, and no file is saved here."""
 
-All pictures are equally wide, so that a report shows their letters in one size.
-"""
-
-import textwrap
 from collections.abc import Sequence
 
 import numpy as np
@@ -12,19 +8,32 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, NullLocator
 
-INK, ACCENT, QUIET, PALE = "#22313f", "#0f7b8a", "#93a4b0", "#dfe6ea"
-WIDTH = 9.0  # inches
-SMALL, NORMAL = 8, 9  # points
+from tasks.drawing import (
+    ACCENT,
+    INK,
+    PALE,
+    QUIET,
+    SMALL,
+    legend,
+    name_lines,
+    nothing,
+    panels,
+    short,
+    title,
+    words,
+    wrapped,
+)
+
 MOST_ANNOTATED = 20  # correlations have their number in the cell up to so many columns
 
 
 def draw_missing(missing: pd.DataFrame) -> Figure:
     """Bars of the share of missing values per column; draws `exploration.missing_values`."""
     lacking = missing[missing["shown"] != "0"]
-    figure, (ax,) = _panels(1, 1, 0.7 + 0.3 * max(len(lacking), 1))
-    _title(ax, "Missing values")
+    figure, (ax,) = panels(1, 1, 0.7 + 0.3 * max(len(lacking), 1))
+    title(ax, "Missing values")
     if lacking.empty:
-        _nothing(ax, "No value is missing.")
+        nothing(ax, "No value is missing.")
         return figure
     ax.spines[:].set_visible(False)
     ax.set(xlim=(0, 1), xticks=[])
@@ -37,7 +46,7 @@ def draw_missing(missing: pd.DataFrame) -> Figure:
     ax.barh(position, 1, 0.55, color=PALE)
     bars = ax.barh(position, shares, 0.55, color=ACCENT)
     ax.bar_label(bars, labels, padding=4, fontsize=SMALL, color=INK)
-    _name_lines(ax, position, [_words(name, 30) for name in lacking["column"]])
+    name_lines(ax, position, [words(name, 30) for name in lacking["column"]])
     return figure
 
 
@@ -49,10 +58,10 @@ def draw_distributions(cells: pd.DataFrame) -> Figure:
     names = list(dict.fromkeys(cells["column"]))
     columns = min(4, len(names))
     rows = -(-len(names) // columns)
-    figure, axes = _panels(rows, columns, 0.2 + 1.45 * rows)
+    figure, axes = panels(rows, columns, 0.2 + 1.45 * rows)
     for ax, name in zip(axes, names, strict=False):
         _draw_density(ax, cells[cells["column"] == name])
-        _title(ax, _words(name, 28), SMALL)
+        title(ax, words(name, 28), SMALL)
     for ax in axes[len(names) :]:
         ax.set_axis_off()
     return figure
@@ -80,7 +89,7 @@ def _draw_density(ax: Axes, cell: pd.DataFrame) -> None:
         )
     values = np.append(cell["low"], cell["high"].iloc[-1])
     ticks = np.linspace(edges[0], edges[-1], 3)
-    ax.set_xticks(ticks, [_short(value) for value in np.interp(ticks, edges, values)])
+    ax.set_xticks(ticks, [short(value) for value in np.interp(ticks, edges, values)])
     first, _, last = ax.get_xticklabels()
     first.set_horizontalalignment("left")
     last.set_horizontalalignment("right")
@@ -93,10 +102,10 @@ def draw_correlations(correlations: pd.DataFrame) -> Figure:
 
     pairs = correlations.set_index("column").iloc[1:, :-1]
     few = len(pairs) < MOST_ANNOTATED
-    figure, (ax,) = _panels(1, 1, 2 + 0.3 * min(len(pairs), 24))
-    _title(ax, "Spearman correlations" + (", in hundredths" if few else ""))
+    figure, (ax,) = panels(1, 1, 2 + 0.3 * min(len(pairs), 24))
+    title(ax, "Spearman correlations" + (", in hundredths" if few else ""))
     if pairs.empty:
-        _nothing(ax, "There is one number only.")
+        nothing(ax, "There is one number only.")
         return figure
     sns.heatmap(
         pairs * 100,
@@ -116,7 +125,7 @@ def draw_correlations(correlations: pd.DataFrame) -> Figure:
     )
     ax.set(xlabel="", ylabel="")
     middles = np.arange(len(pairs)) + 0.5
-    across, down = ([_words(name) for name in names] for names in (pairs.columns, pairs.index))
+    across, down = ([words(name) for name in names] for names in (pairs.columns, pairs.index))
     ax.set_xticks(middles, across, ha="right", rotation_mode="anchor")
     ax.set_yticks(middles, down, rotation=0)
     ax.tick_params(length=0, labelsize=SMALL if few else 6)
@@ -124,43 +133,9 @@ def draw_correlations(correlations: pd.DataFrame) -> Figure:
     return figure
 
 
-def draw_selection(candidates: pd.DataFrame) -> Figure:
-    """Elbow and silhouette curves over k, with the chosen one; draws the selection stage.
-
-    The inertia of another space is on another scale: there the plain space's point is marked.
-    """
-    figure, (left, right) = _panels(1, 2, 3)
-    plain = candidates[candidates["space"] == "none"].sort_values("k")
-    chosen = candidates[candidates["chosen"]]
-    of_plain = plain[plain["k"].isin(chosen["k"])]
-    for ax, yardstick, marked, title in (
-        (left, "inertia", of_plain, "Inertia (the elbow)"),
-        (right, "silhouette", chosen, "Silhouette in the reference space"),
-    ):
-        ax.plot(plain["k"], plain[yardstick], marker="o", ms=4, color=QUIET, lw=1.5)
-        ax.plot(marked["k"], marked[yardstick], "o", ms=9, color=ACCENT)
-        for k, height, space in zip(marked["k"], marked[yardstick], marked["space"], strict=True):
-            words = f"k = {k}" + ("" if space == "none" else f", {space}")
-            ax.annotate(
-                words,
-                (k, height),
-                (4, 7),
-                textcoords="offset points",
-                color=ACCENT,
-                fontsize=NORMAL,
-                fontweight="bold",
-            )
-        ax.set_xticks(plain["k"])
-        ax.margins(y=0.14)
-        ax.set_xlabel("number of segments", color=INK, fontsize=SMALL)
-        _title(ax, title)
-    left.yaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
-    return figure
-
-
 def draw_segments(publication: pd.DataFrame) -> Figure:
     """Share of customers and of value per segment; draws the publication stage."""
-    figure, (ax,) = _panels(1, 1, 0.8 + 0.46 * len(publication))
+    figure, (ax,) = panels(1, 1, 0.8 + 0.46 * len(publication))
     position = np.arange(len(publication))[::-1].astype(float)
     shown = [("share", "customers", QUIET), ("value_share", "value", ACCENT)]
     shown = [one for one in shown if publication[one[0]].notna().any()]
@@ -173,10 +148,10 @@ def draw_segments(publication: pd.DataFrame) -> Figure:
     ax.set_xticks([])
     ax.margins(x=0.08)
     ax.spines[:].set_visible(False)
-    _name_lines(ax, position, [_label(name, 30) for name in publication["name"]])
-    _title(ax, "Share of " + " and of ".join(label for _, label, _ in shown))
+    name_lines(ax, position, [wrapped(name, 30) for name in publication["name"]])
+    title(ax, "Share of " + " and of ".join(label for _, label, _ in shown))
     if len(shown) > 1:
-        _legend(ax)
+        legend(ax)
     return figure
 
 
@@ -187,10 +162,10 @@ def draw_profiles(publication: pd.DataFrame, columns: Sequence[str]) -> Figure:
     medians = publication.set_index("name")[list(columns)].T  # (n_columns, k)
     lowest, highest = medians.min(axis=1), medians.max(axis=1)
     spread = (highest - lowest).replace(0, 1)
-    figure, (ax,) = _panels(1, 1, 0.9 + 0.26 * len(medians))
+    figure, (ax,) = panels(1, 1, 0.9 + 0.26 * len(medians))
     sns.heatmap(
         medians.sub(lowest, axis=0).div(spread, axis=0),
-        annot=medians.map(_short).to_numpy(),
+        annot=medians.map(short).to_numpy(),
         fmt="",
         annot_kws={"size": SMALL},
         cmap=sns.blend_palette(["#f1f5f6", "#8fc3c9", ACCENT, "#0b4f5b"], as_cmap=True),
@@ -202,11 +177,11 @@ def draw_profiles(publication: pd.DataFrame, columns: Sequence[str]) -> Figure:
         yticklabels=False,
         ax=ax,
     )
-    _title(ax, "Median per segment", pad=10)
+    title(ax, "Median per segment", pad=10)
     ax.set(xlabel="", ylabel="")
     room = max(8, 110 // medians.shape[1])
-    ax.set_xticks(np.arange(medians.shape[1]) + 0.5, [_label(n, room) for n in medians.columns])
-    ax.set_yticks(np.arange(len(medians)) + 0.5, [_words(n) for n in medians.index], rotation=0)
+    ax.set_xticks(np.arange(medians.shape[1]) + 0.5, [wrapped(n, room) for n in medians.columns])
+    ax.set_yticks(np.arange(len(medians)) + 0.5, [words(n) for n in medians.index], rotation=0)
     ax.tick_params(length=0, labelsize=SMALL)
     ax.xaxis.tick_top()
     return figure
@@ -214,7 +189,7 @@ def draw_profiles(publication: pd.DataFrame, columns: Sequence[str]) -> Figure:
 
 def draw_training(curve: pd.DataFrame) -> Figure:
     """Training and validation error per epoch; draws the autoencoder's `training_curve`."""
-    figure, (ax,) = _panels(1, 1, 3)
+    figure, (ax,) = panels(1, 1, 3)
     by_pca, last = curve["validation"].iloc[0], curve["epoch"].iloc[-1]
     ax.axhline(by_pca, color=QUIET, lw=1, ls=":")
     ax.annotate(
@@ -235,64 +210,6 @@ def draw_training(curve: pd.DataFrame) -> Figure:
     ax.yaxis.set_minor_locator(NullLocator())
     ax.xaxis.set_major_locator(MaxNLocator(integer=True))
     ax.set_xlabel("epoch", color=INK, fontsize=SMALL)
-    _title(ax, "Autoencoder: mean squared error")
-    _legend(ax)
+    title(ax, "Autoencoder: mean squared error")
+    legend(ax)
     return figure
-
-
-def _panels(rows: int, columns: int, height: float) -> tuple[Figure, list[Axes]]:
-    """A figure of its own, with nothing of pyplot and rcParams, which all threads share."""
-    figure = Figure(figsize=(WIDTH, height), layout="constrained")
-    axes = figure.subplots(rows, columns, squeeze=False).ravel()
-    for ax in axes:
-        ax.spines[["top", "right"]].set_visible(False)
-        ax.spines[["left", "bottom"]].set_color(QUIET)
-        ax.tick_params(color=QUIET, labelcolor=INK, labelsize=SMALL)
-    return figure, list(axes)
-
-
-def _title(ax: Axes, text: str, size: int = 10, pad: int = 6) -> None:
-    ax.set_title(text, loc="left", color=INK, fontsize=size, fontweight="bold", pad=pad)
-
-
-def _nothing(ax: Axes, why: str) -> None:
-    ax.set_axis_off()
-    ax.text(0, 0.5, why, color=INK, fontsize=NORMAL, va="center")
-
-
-def _legend(ax: Axes) -> None:
-    """On the line of the title, where it covers nothing."""
-    ax.legend(
-        loc="lower right",
-        bbox_to_anchor=(1, 1),
-        ncols=2,
-        borderaxespad=0,
-        frameon=False,
-        fontsize=SMALL,
-        labelcolor=INK,
-    )
-
-
-def _name_lines(ax: Axes, position: np.ndarray, names: Sequence[str]) -> None:
-    ax.set_yticks(position, names)
-    ax.set_ylim(-0.6, len(position) - 0.4)
-    ax.tick_params(axis="y", length=0, labelsize=NORMAL)
-
-
-def _words(column: str, width: int = 36) -> str:
-    """A column's name for people: `AGE_AT_START` -> `Age at start`."""
-    spaced = column.replace("_", " ")
-    return _label(spaced.capitalize() if spaced.isupper() else spaced, width)
-
-
-def _label(name: str, width: int) -> str:
-    """A name in at most two lines of `width` letters, its dollar signs no mark of a formula."""
-    lines = textwrap.wrap(name, width, max_lines=2, placeholder="…")
-    return "\n".join(lines).replace("$", r"\$")
-
-
-def _short(value: float) -> str:
-    for size, letter in ((1e9, "bn"), (1e6, "M"), (1e3, "k")):
-        if abs(value) >= max(size, 1e4):
-            return f"{value / size:.3g}{letter}"
-    return f"{value:,.0f}" if abs(value) >= 10 else f"{value:.2g}"

@@ -65,10 +65,10 @@ def outside(what: str, remedy: str) -> Iterator[None]:
 
 def trusted_types() -> list[str]:
     """Our own classes that a kept model may name; no other code is ever loaded."""
-    from tasks.embedding import TRUSTED_TYPES
-    from tasks.scaling import TRUSTED_TYPES as SCALING_TYPES
+    from tasks import embedding, model, scaling, typicality
 
-    return ["numpy.dtype", *SCALING_TYPES, *TRUSTED_TYPES]
+    ours = (module.TRUSTED_TYPES for module in (embedding, model, scaling, typicality))
+    return sorted({"numpy.dtype", *(name for names in ours for name in names)})
 
 
 def _write_table(file: BinaryIO, table: pd.DataFrame) -> None:

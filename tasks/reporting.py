@@ -25,10 +25,13 @@ METRICS = [
     "reconstruction_error",
 ]
 
+LARGE = ("inertia", "calinski")
+
 CAPTIONS: Mapping[str, str] = {
     "segments": "Share of customers and of value, per segment",
     "profiles": "Medians per segment; within a line, the darker the higher",
-    "selection": "Candidates: inertia and silhouette for each number of segments",
+    "selection": "How the number of segments was chosen: inertia, silhouette, how often the "
+    "weakest segment is found again, and the variance explained; beside permuted columns",
     "training": "Training of the autoencoder",
     "distributions": "Distributions between the 5 and 95 % quantiles, money and counts on a log "
     "scale; rare cells are left empty, and a bar that is cut off says its share",
@@ -60,9 +63,13 @@ def summarise(manifest: Mapping[str, Any], folder: Path) -> dict[str, Any]:
         "k": logs.get("selection", {}).get("k"),
         "why": logs.get("selection", {}).get("why"),
         "space": logs.get("selection", {}).get("space"),
+        "why_space": logs.get("selection", {}).get("why_space"),
         "embedding": _embedding(logs),
         "features": logs.get("scaled", {}).get("features", []),
-        "metrics": {name: measured.get(name) for name in METRICS},
+        "left_out": logs.get("scaled", {}).get("dropped", []),
+        "metrics": {**dict.fromkeys(METRICS), **measured},
+        "plain_rule": logs.get("selection", {}).get("plain_rule"),
+        "untypical_share": logs.get("segments", {}).get("untypical_share"),
         "segments": logs.get("publication", {}).get("segments", []),
         "gates": [_gate(gate) for gate in gates.values()],
         "warnings": _warnings(logs, gates),
@@ -110,10 +117,8 @@ def _warnings(logs: Mapping[str, Any], gates: Mapping[str, Any]) -> list[str]:
 
 def candidate_lines(selection: pd.DataFrame) -> list[dict[str, Any]]:
     """The selection stage as JSON values, one line per candidate."""
-    rounded = selection.round(
-        {"inertia": 0, "silhouette": 4, "silhouette_own": 4, "davies_bouldin": 3}
-        | {"calinski_harabasz": 0, "smallest_share": 4}
-    )
+    rounded = selection.round(dict.fromkeys(selection.select_dtypes("float"), 4))
+    rounded = rounded.round({name: 0 for name in rounded if str(name).startswith(LARGE)})
     return [_without_gaps(line) for line in rounded.to_dict("records")]
 
 
@@ -151,8 +156,15 @@ def render_report(
     candidates: Sequence[Mapping[str, Any]],
 ) -> str:
     """The whole report as one HTML file that needs nothing else."""
+    from tasks.scaling import left_out_in_words
+    from tasks.yardsticks import YARDSTICKS
+
     return _template("report.html.j2").render(
-        run=summary, candidates=candidates, pictures=_inline(pictures)
+        run=summary,
+        left_out=left_out_in_words(summary["left_out"]),
+        candidates=candidates,
+        yardsticks=YARDSTICKS,
+        pictures=_inline(pictures),
     )
 
 

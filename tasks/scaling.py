@@ -1,6 +1,7 @@
 """From money, counts and shares to comparable features."""
 
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -26,8 +27,17 @@ class ScalingOptions(BaseModel):
         title="Duplicate columns",
         description="A column whose |Spearman| with a kept one reaches this is left out.",
     )
+    min_explained: float = Field(
+        default=0.02,
+        ge=-1,
+        lt=1,
+        title="Noise columns",
+        description="A column of which the others explain less (adjusted R squared) is left out: "
+        "noise only blurs distances. -1 keeps them all.",
+    )
 
 
+RIDGE = 1e-9
 TRUSTED_TYPES = ("tasks.scaling.LogColumns",)
 
 
@@ -70,21 +80,27 @@ def scale_customers(clean: pd.DataFrame, contract: Contract, options: ScalingOpt
     contract : Contract
         Names the columns that may become features, in order.
     options : ScalingOptions
-        The threshold of the pruning.
+        The thresholds of the two filters.
 
     Returns
     -------
     Outcome
         `table` has the id and the features (mean 0, sd 1); `learned` the fitted pipeline
         (impute, transform, scale) that takes a frame with the contract's columns; `log` the
-        kept features and those left out, with why.
+        kept features and those left out, with why. Without a feature there is no pipeline.
     """
-    features, dropped = prune_duplicates(clean[list(contract.features)], options.max_spearman)
+    numbers = clean[list(contract.features)]
+    distinct, duplicates = prune_duplicates(numbers, options.max_spearman)
+    logged = business_columns(clean, contract)[distinct]
+    features, noise = prune_noise(logged, options.min_explained)
+    log = {"features": features, "dropped": [*duplicates, *noise]}
+    if not features:
+        return Outcome(clean[[contract.id.column]].reset_index(drop=True), log=log)
     scaler = build_scaler(features, contract).fit(clean)
     X = scaler.transform(clean)  # (n_customers, n_features)
     ids = clean[[contract.id.column]].reset_index(drop=True)
     scaled = pd.concat([ids, pd.DataFrame(X, columns=features)], axis=1)
-    return Outcome(scaled, {"scaler.skops": scaler}, {"features": features, "dropped": dropped})
+    return Outcome(scaled, {"scaler.skops": scaler}, log)
 
 
 def business_columns(clean: pd.DataFrame, contract: Contract) -> pd.DataFrame:
@@ -113,6 +129,50 @@ def prune_duplicates(numbers: pd.DataFrame, max_spearman: float) -> tuple[list[s
         else:
             kept.append(name)
     return kept, dropped
+
+
+def prune_noise(features: pd.DataFrame, min_explained: float) -> tuple[list[str], list[dict]]:
+    """Leave out each column, (n_customers, n_features), that the others do not explain at all."""
+    explained = explained_by_others(features.to_numpy(float))
+    is_noise = explained < min_explained
+    kept = list(features.columns[~is_noise])
+    dropped = [
+        {"column": name, "explained": round(float(share), 3)}
+        for name, share in zip(features.columns[is_noise], explained[is_noise], strict=True)
+    ]
+    return kept, dropped
+
+
+def explained_by_others(X: np.ndarray) -> np.ndarray:
+    """Adjusted R squared of each column regressed on the others, (n_features,).
+
+    From the inverse of the correlation matrix (Marquardt 1970, variance inflation); the ridge
+    lets columns that add up be explained wholly. A column that does not vary is explained by
+    nothing, and so is one that stands alone.
+    """
+    n_customers, n_features = X.shape
+    varies = X.std(axis=0) > 0
+    explained = np.zeros(n_features)
+    if n_customers <= n_features or not varies.any():
+        return explained
+    correlation = np.atleast_2d(np.corrcoef(X[:, varies].T))
+    inflation = np.diag(np.linalg.inv(correlation + RIDGE * np.eye(len(correlation))))
+    left = (n_customers - 1) / (n_customers - len(correlation))
+    explained[varies] = 1 - left / inflation
+    return explained
+
+
+def left_out_in_words(dropped: Sequence[Mapping[str, Any]]) -> str:
+    """Which columns the filters left out, and why, as a sentence; empty where none."""
+    if not dropped:
+        return ""
+    why = (
+        f"{one['column']} (like {one['twin']}, |Spearman| {one['spearman']:.2f})"
+        if "twin" in one
+        else f"{one['column']} (noise: the others explain {max(one['explained'], 0):.1%} of it)"
+        for one in dropped
+    )
+    return f"Left out: {', '.join(why)}."
 
 
 def build_scaler(features: list[str], contract: Contract) -> "Pipeline":

@@ -1,30 +1,25 @@
-"""Which number of segments, in which space: every candidate on one line.
+"""The rule for the number of segments, the rule for the space, and their thresholds.
 
-For now k is chosen by elbow and silhouette; the rule stands in `choose_k`.
+`choose_k` and `choose_space` read finished figures and compute none; `tasks.candidates` makes the
+figures.
 """
 
-from collections.abc import Callable
-from typing import Any
+import math
+from collections.abc import Mapping
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-from expectations.errors import InputError
-from tasks.clustering import fit_kmeans, inertia, one_core_each
-from tasks.embedding import EmbeddingOptions, embed, fit_space
-from tasks.outcome import Outcome
-from tasks.seeds import child_seed
-from tasks.yardsticks import Yardsticks
-
-Progress = Callable[[int, int], None]
+Line = Mapping[Any, Any]
 
 CURVE = range(2, 13)
 CHOICE = range(3, 10)
 
 
 class SelectionOptions(BaseModel):
-    """How the number of segments is found."""
+    """How the number of segments and the space are found."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -33,13 +28,68 @@ class SelectionOptions(BaseModel):
         ge=0,
         le=50,
         title="Number of segments",
-        description="0 chooses it; any other number is taken as it is.",
+        description="0 chooses it; any other number is taken as it is, and audited all the same.",
     )
     audit_rows: int = Field(
         default=10_000,
         ge=100,
         title="Rows in the audit",
-        description="Silhouettes are computed on a sample of at most so many customers.",
+        description="Candidates are fitted and measured on at most so many customers.",
+    )
+    resamples: int = Field(
+        default=40,
+        ge=10,
+        le=1000,
+        title="Resamples",
+        description="How often customers are drawn anew to see whether segments are found again.",
+    )
+    min_survival: float = Field(
+        default=0.90,
+        ge=0,
+        le=1,
+        title="Found again",
+        description="Share of resamples in which every segment must be found again "
+        "(with a Jaccard overlap of .75 or more).",
+    )
+    min_bootstrap_ari: float = Field(
+        default=0.90,
+        ge=0,
+        le=1,
+        title="Agreement of refits",
+        description="Mean adjusted Rand index between a refit on a resample and the fit on all.",
+    )
+    min_smallest_share: float = Field(
+        default=0.05,
+        ge=0,
+        le=1,
+        title="Smallest segment",
+        description="Share of customers that the smallest segment must have.",
+    )
+    min_silhouette_ratio: float = Field(
+        default=0.90,
+        ge=0,
+        le=1,
+        title="Silhouette beside the best",
+        description="Part of the best admissible silhouette that the chosen one must reach.",
+    )
+    space_resamples: int = Field(
+        default=6,
+        ge=3,
+        le=100,
+        title="Resamples per space",
+        description="On so many resamples the spaces are compared.",
+    )
+    space_tolerance: float = Field(
+        default=0.01,
+        ge=0,
+        title="What a space may lose",
+        description="In stability and in eta squared, against plain scaling.",
+    )
+    space_gain: float = Field(
+        default=0.005,
+        ge=0,
+        title="What a space must gain",
+        description="In stability or in eta squared, and by more than two standard errors.",
     )
 
     @field_validator("segments")
@@ -49,142 +99,158 @@ class SelectionOptions(BaseModel):
             raise ValueError("one segment is no segmentation: give 2 or more, or 0 to choose")
         return segments
 
-
-def select_segments(
-    scaled: pd.DataFrame,
-    id_column: str,
-    options: SelectionOptions,
-    embedding: EmbeddingOptions,
-    min_smallest_share: float,
-    seed: int,
-    on_progress: Progress | None = None,
-) -> Outcome:
-    """Measure every candidate and choose one.
-
-    Parameters
-    ----------
-    scaled : DataFrame
-        The id and the features, (n_customers, 1 + n_features); the reference space.
-    id_column : str
-        Name of the id.
-    options, embedding : SelectionOptions, EmbeddingOptions
-        What is pinned, and what is left to the choice.
-    min_smallest_share : float
-        Candidates with a smaller smallest segment are not chosen.
-    seed : int
-        The run's seed.
-    on_progress : callable, optional
-        Called with (candidates measured, candidates in all).
-
-    Returns
-    -------
-    Outcome
-        `table` has one line per candidate (space, k) and `chosen`; `learned` the chosen
-        space, fitted; `log` the choice in words. Raises `InputError` where there are too few
-        customers for the segments asked for, or for two.
-    """
-    X = scaled.drop(columns=id_column).to_numpy()  # (n_customers, n_features)
-    ks = _possible(options.segments, len(X))
-    space = "none" if embedding.embedding == "auto" else embedding.embedding
-    told = _Told(on_progress, len(ks) + (embedding.epochs if space == "autoencoder" else 0))
-    yardsticks = Yardsticks(X, options.audit_rows, seed)
-
-    def measure(space: str, k: int, Z: np.ndarray) -> dict[str, object]:
-        kmeans = fit_kmeans(Z, k, child_seed(seed, "selection", space, k), n_init=10)
-        figures = yardsticks.measure(kmeans.predict(Z), k, Z)
-        return {"space": space, "k": k, "inertia": inertia(kmeans, Z), **figures}
-
-    with one_core_each() as pool:
-        measured = pool.map(lambda k: measure("none", k, X), ks)
-        plain = pd.DataFrame([told.after(line) for line in measured])
-    curve = plain[plain["k"].isin(CURVE)]  # without a far k that was asked for
-    k, why = _pinned(options) or choose_k(curve, min_smallest_share)
-    transformer = fit_space(space, X, embedding, child_seed(seed, "embedding"), on_epoch=told.after)
-    told.all()
-    others = [] if space == "none" else [measure(space, k, embed(transformer, X))]
-    candidates = pd.concat([plain, pd.DataFrame(others)], ignore_index=True)
-    chosen = (candidates["space"] == space) & (candidates["k"] == k)
-    log = {
-        "k": k,
-        "space": space,
-        "elbow": elbow(curve),
-        "why": f"{k}: {why}",
-        "pinned": bool(options.segments),
-    }
-    return Outcome(candidates.assign(chosen=chosen), {"embedding.skops": transformer}, log)
+    @property
+    def may_fail(self) -> int:
+        """How often a segment may be missed before its k has surely failed."""
+        return self.resamples - math.ceil(self.min_survival * self.resamples - 1e-9)
 
 
-class _Told:
-    """Counts what is done, and tells."""
+class Choice(NamedTuple):
+    """What a rule chose (None: nothing), why, and what it says of each candidate."""
 
-    def __init__(self, on_progress: Progress | None, total: int) -> None:
-        self.on_progress, self.total, self.done = on_progress, total, 0
-
-    def after(self, *result: Any) -> Any:
-        self.done += 1
-        if self.on_progress:
-            self.on_progress(self.done, self.total)
-        return result[0]
-
-    def all(self) -> None:
-        """A network may end before its last epoch."""
-        if self.on_progress and self.done < self.total:
-            self.on_progress(self.total, self.total)
+    chosen: Any
+    why: str
+    verdicts: Mapping[Any, str]
 
 
-def _possible(segments: int, n_customers: int) -> list[int]:
-    """Each k that is tried: those of the curve and the one asked for, below n_customers."""
-    asked_for = max(segments, 2)
-    if asked_for >= n_customers:
-        raise InputError(
-            f"selection: {n_customers:,} customers cannot be told apart into {asked_for} segments. "
-            "Send more customers, or ask for fewer segments."
-        )
-    return sorted({k for k in CURVE if k < n_customers} | {asked_for})
+def choose_k(candidates: pd.DataFrame, options: SelectionOptions) -> Choice:
+    """The largest k of which every segment is found again.
 
-
-def _pinned(options: SelectionOptions) -> tuple[int, str] | None:
-    return (options.segments, "as asked for, not chosen") if options.segments else None
-
-
-def choose_k(candidates: pd.DataFrame, min_smallest_share: float) -> tuple[int, str]:
-    """The best silhouette at or above the elbow, among those whose segments are large enough.
+    Among 3 to 9: survival, bootstrap ARI and smallest share reach their thresholds, and the
+    silhouette its part of the best among those that do. Survival decides and not a mean, because
+    a k that breaks does so in some resamples only.
 
     Parameters
     ----------
     candidates : DataFrame
-        One line per k of the plain space, with inertia, silhouette and smallest_share.
-    min_smallest_share : float
-        Share of customers that the smallest segment must hold.
+        One line per k of the plain space: `k, survival, resamples, bootstrap_ari,
+        smallest_share, silhouette`; survival is NaN where k was not audited.
+    options : SelectionOptions
+        The thresholds.
 
     Returns
     -------
-    k, why
-        Without an admissible candidate: the one of `CHOICE` whose smallest segment is largest,
-        for the gate to refuse.
+    Choice
+        `chosen` is None where no k is stable.
     """
-    knee = elbow(candidates)
-    open_to_choice = candidates[candidates["k"].isin(CHOICE)]
-    large_enough = open_to_choice[open_to_choice["smallest_share"] >= min_smallest_share]
-    if large_enough.empty:
-        left = open_to_choice if len(open_to_choice) else candidates
-        best = left.iloc[int(left["smallest_share"].to_numpy().argmax())]
-        return int(best["k"]), (
-            f"no k in {CHOICE.start} to {CHOICE.stop - 1} has a smallest segment of "
-            f"{min_smallest_share:.0%} or more; this one comes nearest"
+    audited = candidates[candidates["k"].isin(CHOICE) & candidates["survival"].notna()]
+    lines = {int(line["k"]): line for line in audited.to_dict("records")}
+    verdicts = {k: _failing(line, options) for k, line in lines.items()}
+    stable = [line for k, line in lines.items() if not verdicts[k]]
+    if stable:
+        best = max(stable, key=lambda line: line["silhouette"])
+        verdicts |= {int(line["k"]): _duller(line, best, options) for line in stable}
+    failed = {k: why for k, why in verdicts.items() if why}
+    admissible = [k for k in verdicts if k not in failed]
+    told = verdicts | dict.fromkeys(admissible, "every segment is found again")
+    if not admissible:
+        return Choice(None, f"no stable segmentation: {_each(failed)}", told)
+    k = max(admissible)
+    beyond = {other: why for other, why in failed.items() if other > k}
+    return Choice(k, "; ".join([_praise(lines[k]), *([_each(beyond)] if beyond else [])]), told)
+
+
+def _failing(line: Line, options: SelectionOptions) -> str:
+    """Why a k is not stable, in words; empty where it is."""
+    found, resamples = round(line["survival"] * line["resamples"]), int(line["resamples"])
+    if resamples < options.resamples or line["survival"] < options.min_survival:
+        ending = ", then stopped" if resamples < options.resamples else ""
+        return f"its weakest segment was found again in {found} of {resamples} resamples{ending}"
+    if line["bootstrap_ari"] < options.min_bootstrap_ari:
+        return (
+            f"its bootstrap ARI is {line['bootstrap_ari']:.3f}, "
+            f"and {options.min_bootstrap_ari:.2f} is asked for"
         )
-    beyond = large_enough[large_enough["k"] >= knee]
-    admissible = beyond if len(beyond) else large_enough
-    best = admissible.iloc[int(admissible["silhouette"].to_numpy().argmax())]
-    where = "at or above" if len(beyond) else "(each k above it has too small a segment) below"
-    return int(best["k"]), (
-        f"the best silhouette ({best['silhouette']:.3f}) {where} the elbow (k = {knee}) "
-        f"with a smallest segment of {best['smallest_share']:.1%}"
+    if line["smallest_share"] < options.min_smallest_share:
+        return (
+            f"its smallest segment holds {line['smallest_share']:.1%} of the customers, "
+            f"and {options.min_smallest_share:.0%} is asked for"
+        )
+    return ""
+
+
+def _duller(line: Line, best: Line, options: SelectionOptions) -> str:
+    """Why a stable k has too low a silhouette, in words; empty where it has not."""
+    margin = (1 - options.min_silhouette_ratio) * abs(best["silhouette"])
+    if line["silhouette"] >= best["silhouette"] - margin:
+        return ""
+    return (
+        f"its silhouette, {line['silhouette']:.3f}, is below {options.min_silhouette_ratio:.0%} "
+        f"of the best one's, {best['silhouette']:.3f} at k = {best['k']}"
     )
 
 
+def _praise(line: Line) -> str:
+    found, resamples = round(line["survival"] * line["resamples"]), int(line["resamples"])
+    return (
+        f"{line['k']}: the largest k of which every segment is found again (the weakest in "
+        f"{found} of {resamples} resamples, bootstrap ARI {line['bootstrap_ari']:.3f})"
+    )
+
+
+def _each(failed: Mapping[int, str]) -> str:
+    return "; ".join(f"{k} fails: {why}" for k, why in sorted(failed.items()))
+
+
+class SpaceFigures(NamedTuple):
+    """Two figures of a space at the same k on the same resamples, (n_resamples,) each.
+
+    Adjusted Rand index to its fit on all, and mean eta squared of the customers left out.
+    """
+
+    ari: np.ndarray
+    eta_squared: np.ndarray
+
+
+def choose_space(spaces: Mapping[str, SpaceFigures], options: SelectionOptions) -> Choice:
+    """Plain scaling, unless another space loses nothing by it and clearly gains.
+
+    A space may replace the plain one, which is named first, if neither its stability nor its eta
+    squared is lower by more than `space_tolerance`; and it does if one of them is higher by more
+    than `space_gain` and by more than two standard errors of the paired difference than in the
+    simplest space that is as good. A tie goes to the simpler, which is named earlier.
+
+    Returns
+    -------
+    Choice
+        `chosen` is the space's name.
+    """
+    plain, *others = spaces
+    chosen, verdicts = plain, {}
+    for name in others:
+        behind = [_mean_gain(spaces[name], spaces[plain], i) for i in (0, 1)]
+        words = f"{_signed(behind[0])} in stability, {_signed(behind[1])} in eta squared"
+        if min(behind) < -options.space_tolerance:
+            verdicts[name] = f"{name} loses too much ({words})"
+        elif any(_is_clearly_better(spaces[name], spaces[chosen], i, options) for i in (0, 1)):
+            verdicts[name] = f"{name} is clearly better ({words})"
+            chosen = name
+        else:
+            verdicts[name] = f"{name} is not clearly better ({words})"
+    resamples = len(spaces[plain].ari)
+    against = "; ".join(verdicts.values())
+    why = f"{chosen}: against {plain}, on the same {resamples} resamples, {against}"
+    return Choice(chosen, why if others else f"{plain}: nothing was compared with it", verdicts)
+
+
+def _mean_gain(space: SpaceFigures, base: SpaceFigures, figure: int) -> float:
+    return float(np.mean(space[figure] - base[figure]))
+
+
+def _is_clearly_better(
+    space: SpaceFigures, base: SpaceFigures, figure: int, options: SelectionOptions
+) -> bool:
+    difference = space[figure] - base[figure]
+    error = np.std(difference, ddof=1) / np.sqrt(len(difference))
+    return bool(difference.mean() > max(options.space_gain, 2 * error))
+
+
+def _signed(value: float) -> str:
+    return f"{value:+.3f}"
+
+
 def elbow(candidates: pd.DataFrame) -> int:
-    """The k at which the inertia curve bends most.
+    """The k at which the inertia curve bends most: the knee, told and not obeyed.
 
     The point farthest below the chord from the first to the last point, both axes scaled to
     0..1 (Satopaa et al. 2011, "Finding a 'Kneedle' in a haystack", section III).

@@ -13,15 +13,19 @@ from expectations.contract import Contract
 from expectations.errors import ResegmentError
 from expectations.rules import Limits
 from tasks import artifacts, exploration, figures, ingestion, reporting, sample
+from tasks.candidates import select_segments
 from tasks.cleaning import clean_customers
 from tasks.clustering import cluster_customers
 from tasks.embedding import EmbeddingOptions, embed_customers
+from tasks.figures_selection import draw_selection
 from tasks.ingestion import Fetched, SourceOptions
 from tasks.outcome import Outcome
+from tasks.plain_rule import PlainRuleOptions
 from tasks.profiling import profile_segments
 from tasks.run import Run
-from tasks.scaling import ScalingOptions, scale_customers
-from tasks.selection import SelectionOptions, select_segments
+from tasks.scaling import ScalingOptions, left_out_in_words, scale_customers
+from tasks.selection import SelectionOptions
+from tasks.typicality import TypicalityOptions
 
 
 @task(cache_policy=NO_CACHE)
@@ -83,26 +87,35 @@ def scale(clean: Path, run: Run) -> Path:
 
     def asked(made: Outcome, clean: pd.DataFrame, contract: Contract, *_: Any) -> tuple:
         id_column = contract.id.column
-        return rules.scaled_rules(clean[id_column], id_column, tuple(made.log["features"]))
+        left_out = left_out_in_words(made.log["dropped"])
+        features = tuple(made.log["features"])
+        return rules.scaled_rules(clean[id_column], id_column, features, left_out)
 
     options = ScalingOptions(**run.asked_for["scaling"])
     return run.commit("scaled", scale_customers, clean, run.contract, options, rules=asked)
 
 
 @task(cache_policy=NO_CACHE)
-def select(scaled: Path, run: Run) -> Path:
+def select(scaled: Path, clean: Path, run: Run) -> Path:
     """Measure every candidate, choose the number of segments and the space."""
-    options, limits = SelectionOptions(**run.asked_for["selection"]), _limits(run)
+    options = SelectionOptions(**run.asked_for["selection"])
+
+    def asked(made: Outcome, *_: Any) -> tuple:
+        thresholds = options.min_smallest_share, options.min_survival, options.min_bootstrap_ari
+        nothing = "" if made.log["k"] else made.log["why"]
+        return rules.selection_rules(*thresholds, options.segments, nothing)
+
     return run.commit(
         "selection",
         partial(select_segments, on_progress=artifacts.progress("selection")),
         scaled,
-        run.contract.id.column,
+        clean,
+        run.contract,
         options,
         EmbeddingOptions(**run.asked_for["embedding"]),
-        limits.min_smallest_share,
+        PlainRuleOptions(**run.asked_for["plain_rule"]),
         run.asked_for["seed"],
-        rules=lambda *_: rules.selection_rules(limits, options.segments),
+        rules=asked,
     )
 
 
@@ -130,11 +143,12 @@ def embed(scaled: Path, selection: Path, run: Run) -> Path:
 @task(cache_policy=NO_CACHE)
 def cluster(embedding: Path, scaled: Path, run: Run) -> Path:
     """K-means on the chosen space; the pipeline is assembled."""
-    limits, chosen = _limits(run), run.log("selection")
+    chosen, thresholds = run.log("selection"), run.asked_for["selection"]
 
     def asked(made: Outcome, embedding: pd.DataFrame, _: Any, id_column: str, *__: Any) -> tuple:
         ids, segments = embedding[id_column], tuple(made.log["ids"])
-        return rules.segments_rules(ids, id_column, segments, limits, chosen["pinned"])
+        smallest = thresholds["min_smallest_share"]
+        return rules.segments_rules(ids, id_column, segments, smallest, chosen["pinned"])
 
     return run.commit(
         "segments",
@@ -144,8 +158,9 @@ def cluster(embedding: Path, scaled: Path, run: Run) -> Path:
         run.contract.id.column,
         run.path("scaler.skops"),
         run.path("embedding.skops"),
-        chosen["k"],
-        run.asked_for["selection"]["audit_rows"],
+        run.path("confidence.parquet"),
+        {name: chosen[name] for name in ("k", "space", "metrics")},
+        TypicalityOptions(**run.asked_for["typicality"]),
         run.asked_for["seed"],
         rules=asked,
     )
@@ -166,8 +181,9 @@ def profile(segments: Path, clean: Path, run: Run) -> Path:
 def draw(selection: Path, publication: Path, run: Run) -> list[Path]:
     """Pictures of the choice and of the segments."""
     numeric = list(run.contract.numeric)
+    min_survival = run.asked_for["selection"]["min_survival"]
     drawn = [
-        run.attach("figures/selection.png", figures.draw_selection, selection),
+        run.attach("figures/selection.png", draw_selection, selection, min_survival),
         run.attach("figures/segments.png", figures.draw_segments, publication),
         run.attach("figures/profiles.png", figures.draw_profiles, publication, numeric),
     ]
@@ -180,14 +196,26 @@ def draw(selection: Path, publication: Path, run: Run) -> list[Path]:
 @task(cache_policy=NO_CACHE)
 def report(run: Run) -> Path:
     """Write the report and show the run in Prefect, also where a gate refused it."""
+    lines = _candidate_lines(run)
     figures_kept = sorted((run.folder / "figures").glob("*.png"))
     pictures = {path.stem: run.read(path) for path in figures_kept}
     summary = reporting.summarise(run.manifest, run.folder)
-    candidates = run.path("selection")
-    lines = reporting.candidate_lines(run.read(candidates)) if candidates.exists() else []
     kept = run.attach("report.html", partial(reporting.render_report, pictures), summary, lines)
     artifacts.show(summary, lines, pictures)
     return kept
+
+
+def _candidate_lines(run: Run) -> list[dict[str, Any]]:
+    """The candidates, also those among which nothing was stable: these most of all are asked for.
+
+    A figure that was not drawn, since a gate refused them, is drawn now.
+    """
+    for path in (run.path("selection"), run.path("refused-selection.parquet")):
+        if path.exists():
+            min_survival = run.asked_for["selection"]["min_survival"]
+            run.attach("figures/selection.png", draw_selection, path, min_survival)
+            return reporting.candidate_lines(run.read(path))
+    return []
 
 
 def _limits(run: Run) -> Limits:

@@ -27,6 +27,7 @@ def run_until(stage: str, source: str, runs: str) -> None:
     asked_for = {
         "source": {"uri": source},
         "selection": {"segments": 4},
+        "embedding": {"embedding": "none"},
         "runs": f"{runs}/{stage}",
     }
     segment(SegmentParameters.model_validate(asked_for), return_state=True)

@@ -228,7 +228,18 @@ def test_a_full_disk_ends_the_run_and_once_there_is_room_it_is_resumed(
 ) -> None:
     source, runs = csv_of(month_of_600), tmp_path / "disk"
     with full_disk(runs) as make_room:
-        result = resegment("run", "--source", source, "--segments", 4, "--runs", runs, "--json")
+        result = resegment(
+            "run",
+            "--source",
+            source,
+            "--segments",
+            4,
+            "--embedding",
+            "none",
+            "--runs",
+            runs,
+            "--json",
+        )
         assert result.exit_code == 3
         (folder,) = runs.iterdir()
         message = one_object(result)["error"]

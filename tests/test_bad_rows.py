@@ -274,7 +274,9 @@ class RunOf(NamedTuple):
 def run_of(table: pd.DataFrame, folder: Path) -> RunOf:
     path = folder / "customers.csv"
     table.to_csv(path, index=False)
-    result = invoke("run", "--source", path, "--segments", 4, "--runs", folder / "runs")
+    result = invoke(
+        "run", "--source", path, "--segments", 4, "--embedding", "none", "--runs", folder / "runs"
+    )
     (made,) = (folder / "runs").iterdir()
     return RunOf(table, result, made)
 

@@ -7,9 +7,11 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pandas as pd
 import pytest
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from tasks import figures
+from tasks.figures_selection import draw_selection
 
 
 def publication(k: int = 4, columns: int = 6, value: bool = True) -> pd.DataFrame:
@@ -25,7 +27,14 @@ def publication(k: int = 4, columns: int = 6, value: bool = True) -> pd.DataFram
 
 def candidates() -> pd.DataFrame:
     k = np.arange(2, 13)
-    plain = pd.DataFrame({"space": "none", "k": k, "inertia": 1e5 / k, "silhouette": 0.2 + k / 1e3})
+    audited = (k > 2) & (k < 10)
+    drawn = {"inertia": 1e5 / k, "silhouette": 0.2 + k / 1e3, "eta_squared": k / 20}
+    plain = pd.DataFrame({"space": "none", "k": k, **drawn}).assign(
+        inertia_null=2e5 / k,
+        silhouette_null=0.1,
+        survival=np.where(audited, 1 - k / 40, np.nan),
+        resamples=np.where(audited, np.where(k < 8, 40, 12), np.nan),
+    )
     return plain.assign(chosen=plain["k"] == 7)
 
 
@@ -72,7 +81,7 @@ ALL: dict[str, Callable[[], Figure]] = {
     "missing": lambda: figures.draw_missing(missing()),
     "distributions": lambda: figures.draw_distributions(cells()),
     "correlations": lambda: figures.draw_correlations(correlations()),
-    "selection": lambda: figures.draw_selection(candidates()),
+    "selection": lambda: draw_selection(candidates(), 0.9),
     "segments": lambda: figures.draw_segments(publication()),
     "profiles": lambda: figures.draw_profiles(
         publication(), [name for name in publication() if name.startswith("COLUMN")]
@@ -109,25 +118,49 @@ def test_segments_without_a_value_show_customers_only() -> None:
     assert sum(len(container) for container in ax.containers) == 3
 
 
-def test_the_curves_show_every_candidate_and_mark_the_chosen() -> None:
-    left, right = figures.draw_selection(candidates()).axes
-    for ax, yardstick in ((left, "inertia"), (right, "silhouette")):
-        drawn = [line.get_xydata() for line in ax.lines]
-        whole = next(points for points in drawn if len(points) == 11)
-        assert whole[:, 1] == pytest.approx(candidates()[yardstick])
-        assert any((points[:, 0] == 7).all() for points in drawn)
+def drawn_lines(ax: Axes) -> list[np.ndarray]:
+    return [line.get_xydata() for line in ax.lines]
+
+
+def test_the_curves_show_every_candidate_the_null_and_mark_the_chosen() -> None:
+    axes = draw_selection(candidates(), 0.9).axes
+    shown = ("inertia", "silhouette", "survival", "eta_squared")
+    for ax, yardstick in zip(axes, shown, strict=True):
+        wanted = candidates()[["k", yardstick]].dropna().to_numpy(float)
+        lines = drawn_lines(ax)
+        assert any(len(one) == len(wanted) and np.allclose(one, wanted) for one in lines)
+        assert any(len(one) == 1 and one[0, 0] == 7 for one in lines)
+    for ax, null in zip(axes[:2], ("inertia_null", "silhouette_null"), strict=True):
+        assert np.allclose(drawn_lines(ax)[0][:, 1], candidates()[null])
+
+
+def test_a_k_whose_resamples_were_stopped_is_hollow() -> None:
+    survival = draw_selection(candidates(), 0.9).axes[2]
+    hollow = [line for line in survival.lines if line.get_markerfacecolor() == "white"]
+    assert [line.get_xdata().tolist() for line in hollow] == [[8, 9]]
+    assert "stopped early" in [text.get_text() for text in survival.get_legend().get_texts()]
 
 
 def test_a_chosen_candidate_of_another_space_is_marked_by_its_silhouette_only() -> None:
     plain = candidates()
     other = plain[plain["k"] == 7].assign(space="pca", silhouette=0.5, inertia=1.0)
     table = pd.concat([plain.assign(chosen=False), other], ignore_index=True)
-    left, right = figures.draw_selection(table).axes
+    left, right, *_ = draw_selection(table, 0.9).axes
     for ax, height in ((left, 1e5 / 7), (right, 0.5)):
-        whole, marked = (line.get_xydata() for line in ax.lines)
-        assert len(whole) == 11  # its inertia is on another scale
-        assert marked.tolist() == [[7, pytest.approx(height)]]
+        marked = drawn_lines(ax)[-1]
+        assert marked.tolist() == [[7, pytest.approx(height)]]  # its inertia is on another scale
     assert [text.get_text() for text in right.texts] == ["k = 7, pca"]
+
+
+def test_the_plain_rule_stands_beside_the_curves() -> None:
+    rule = candidates().iloc[[0]].assign(space="plain rule", k=6, silhouette=0.3, chosen=False)
+    _, right, *_ = draw_selection(pd.concat([candidates(), rule]), 0.9).axes
+    assert any(one.tolist() == [[6, 0.3]] for one in drawn_lines(right))
+
+
+def test_where_nothing_was_chosen_nothing_is_marked() -> None:
+    for ax in draw_selection(candidates().assign(chosen=False), 0.9).axes:
+        assert not ax.texts
 
 
 def test_medians_are_written_and_coloured_from_the_lowest_to_the_highest_of_a_line() -> None:

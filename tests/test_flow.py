@@ -1,6 +1,7 @@
 """The monthly flow, end to end: reference figures, its artifacts, a table of another kind."""
 
 import base64
+import html
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -17,6 +18,7 @@ ELEVEN = [
     "BALANCE", "BALANCE_FREQUENCY", "PURCHASES", "ONEOFF_PURCHASES", "INSTALLMENTS_PURCHASES",
     "CASH_ADVANCE", "PURCHASES_FREQUENCY", "CREDIT_LIMIT", "PAYMENTS", "PRC_FULL_PAYMENT", "TENURE",
 ]  # fmt: skip
+PINNED = ("--segments", "4", "--embedding", "none")  # where the choice is not the subject
 SEVEN_SIZES = [1839, 1721, 1475, 1383, 1078, 877, 577]
 
 pytestmark = pytest.mark.usefixtures("prefect_server")
@@ -53,6 +55,12 @@ def test_reference_table_gives_the_reference_figures(reference_run: dict[str, An
     assert metrics["silhouette"] == pytest.approx(0.2434, abs=0.005)
     assert metrics["davies_bouldin"] == pytest.approx(1.357, abs=0.03)
     assert metrics["calinski_harabasz"] == pytest.approx(1993, rel=0.02)
+    assert metrics["bootstrap_ari"] >= 0.93
+    assert metrics["worst_jaccard"] >= 0.9
+    assert metrics["survival"] >= 0.9
+    assert metrics["eta_squared"] == pytest.approx(0.518, abs=0.01)
+    assert metrics["tree_accuracy"] == pytest.approx(0.79, abs=0.02)
+    assert reference_run["why"].startswith("7: as asked for, and the audit agrees; 7: the largest")
     sizes = [segment["size"] for segment in reference_run["segments"]]
     assert sizes == pytest.approx(SEVEN_SIZES, rel=0.02)
     assert [segment["id"] for segment in reference_run["segments"]] == [
@@ -96,7 +104,20 @@ def test_the_model_assigns_the_kept_rows_as_the_segments_stage_does(
     assert f"S0{alone[0] + 1}" == segments["segment"].iloc[123]
 
 
-def test_segments_stage_has_champion_columns_and_knows_no_confidence_yet(
+def test_the_plain_rule_of_the_reference_table_has_its_figures(
+    reference_run: dict[str, Any],
+) -> None:
+    table = pd.read_parquet(Path(reference_run["run_dir"]) / "selection.parquet")
+    rule = table.set_index("space").loc["plain rule"]
+    assert rule["k"] == 7
+    assert rule["eta_squared"] == pytest.approx(0.479, abs=0.01)
+    assert rule["agreement"] == pytest.approx(0.829, abs=0.01)
+    assert rule["silhouette"] == pytest.approx(0.221, abs=0.01)
+    assert rule["smallest_share"] == pytest.approx(0.085, abs=0.005)
+    assert reference_run["plain_rule"]["verdict"] == "undecided"
+
+
+def test_segments_stage_has_champion_columns_and_says_how_sure_it_is(
     reference_run: dict[str, Any],
 ) -> None:
     segments = pd.read_parquet(Path(reference_run["run_dir"]) / "segments.parquet")
@@ -106,7 +127,9 @@ def test_segments_stage_has_champion_columns_and_knows_no_confidence_yet(
         "challenger_segment", "challenger_confidence", "challenger_runner_up",
     ]  # fmt: skip
     assert segments.filter(like="champion").isna().all(axis=None)
-    assert segments.filter(like="confidence").isna().all(axis=None)
+    assert segments["confidence"].between(0, 1).all()
+    assert segments["confidence"].mean() > 0.95
+    assert (segments["confidence"] == segments["challenger_confidence"]).all()
     assert (segments["challenger_segment"] == segments["segment"]).all()
     assert (segments["runner_up"] != segments["segment"]).all()
 
@@ -161,7 +184,8 @@ def test_prefect_shows_summary_gates_candidates_and_segments_under_fixed_keys(
 
     path = csv_of(month_of_600)
     run_ids = [
-        json.loads(resegment("run", "--source", path, "--json").stdout)["run_id"] for _ in "12"
+        json.loads(resegment("run", "--source", path, *PINNED, "--json").stdout)["run_id"]
+        for _ in "12"
     ]
     with get_client(sync_client=True) as client:
         artifacts = client.read_artifacts(limit=200)
@@ -182,27 +206,75 @@ def test_prefect_shows_summary_gates_candidates_and_segments_under_fixed_keys(
 
 @pytest.fixture(scope="module")
 def synthetic_run(prefect_server: None, tmp_path_factory: pytest.TempPathFactory) -> Run:
-    """A small synthetic month with everything left to the choice."""
+    """A synthetic month with everything left to the choice; networks of two epochs."""
     from flows.parameters import SegmentParameters
     from flows.segment import segment
 
     runs = tmp_path_factory.mktemp("synthetic")
-    parameters = SegmentParameters.model_validate({"source": {"rows": 900}, "runs": str(runs)})
+    parameters = SegmentParameters.model_validate(
+        {"source": {"rows": 2000}, "embedding": {"epochs": 2}, "runs": str(runs)}
+    )
     assert segment(parameters, return_state=True).name == "Completed"
     (manifest,) = runs.glob("*/manifest.json")
     return Run(manifest.parent, manifest.parent.name)
 
 
-def test_k_is_chosen_by_elbow_and_silhouette_when_it_is_not_pinned(synthetic_run: Run) -> None:
+def test_k_and_space_are_chosen_audited_and_told(synthetic_run: Run) -> None:
     log = synthetic_run.log("selection")
     table = pd.read_parquet(synthetic_run.path("selection"))
-    assert table["k"].tolist() == list(range(2, 13))
+    assert table["space"].tolist() == [
+        *["none"] * 11, "pca", "autoencoder", "plain rule", "plain rule, tuned",
+    ]  # fmt: skip
+    assert table["k"].tolist()[:11] == list(range(2, 13))
     chosen = table[table["chosen"]].iloc[0]
-    admissible = table[table["k"].between(3, 9) & (table["smallest_share"] >= 0.05)]
-    beyond = admissible[admissible["k"] >= log["elbow"]]
-    assert (chosen["k"], chosen["space"]) == (log["k"], log["space"])
-    assert chosen["silhouette"] == beyond["silhouette"].max()
-    assert log["why"].startswith(f"{log['k']}: ")
+    assert (chosen["k"], chosen["space"]) == (log["k"], log["space"]) == (7, "none")
+    plain = table[table["space"] == "none"].set_index("k")
+    assert (plain.loc[[8, 9], "survival"] < 0.9).all()
+    assert log["why"].startswith("7: the largest k of which every segment is found again")
+    assert "pca" in log["why_space"]
+    report = (synthetic_run.folder / "report.html").read_text()
+    for words in (log["why"], log["why_space"], log["plain_rule"]["says"]):
+        assert words in html.unescape(report)
+
+
+def test_without_structure_the_month_is_refused_in_words(
+    resegment: Callable[..., Any], csv_of: Callable[..., Path], tmp_path: Path
+) -> None:
+    """Columns permuted in pairs: each says something of its twin, so the filters let it pass."""
+    rng = np.random.default_rng(0)
+    pairs = rng.normal(size=(800, 3, 2)) + 0.9 * rng.normal(size=(800, 3, 1))
+    table = pd.DataFrame(pairs.reshape(800, 6), columns=[f"c{i}" for i in range(6)]).round(6)
+    table.insert(0, "customer", [f"K{row:05d}" for row in range(800)])
+    contract = tmp_path / "noise.yaml"
+    kinds = "".join(f"  c{i}: {{kind: score}}\n" for i in range(6))
+    contract.write_text(f"name: noise\nid: {{column: customer}}\ncolumns:\n{kinds}")
+    words = ("run", "--source", csv_of(table), "--contract", contract, "--embedding", "none")
+    result = resegment(*words, "--json")
+    assert result.exit_code == 1
+    summary = json.loads(result.stdout)
+    assert summary["status"] == "refused"
+    assert "No stable segmentation: 3 fails: its weakest segment was found" in summary["error"]
+    folder = Path(summary["run_dir"])
+    assert (folder / "figures" / "selection.png").exists()  # the curves are asked for all the more
+    report = (folder / "report.html").read_text()
+    assert "Why no segmentation is stable" in report
+    assert "then stopped" in report
+    assert len(pd.read_parquet(folder / "refused-selection.parquet")) == 11
+
+
+def test_permuted_columns_leave_no_feature_and_the_month_is_refused(
+    resegment: Callable[..., Any], csv_of: Callable[..., Path], month_of_600: pd.DataFrame
+) -> None:
+    rng = np.random.default_rng(1)
+    permuted = month_of_600.apply(lambda column: rng.permutation(column.to_numpy()))
+    permuted["CUST_ID"] = month_of_600["CUST_ID"]
+    together = ["CASH_ADVANCE", "CASH_ADVANCE_TRX", "CASH_ADVANCE_FREQUENCY"]
+    permuted[together] = month_of_600[together]  # else their identity refuses it before
+    result = resegment("run", "--source", csv_of(permuted), "--embedding", "none", "--json")
+    assert result.exit_code == 1
+    summary = json.loads(result.stdout)
+    assert "No stable segmentation. Left out: " in summary["error"]
+    assert "BALANCE (noise: the others explain" in summary["error"]
 
 
 def test_synthetic_is_said_wherever_it_is_shown(
@@ -215,7 +287,7 @@ def test_synthetic_is_said_wherever_it_is_shown(
     assert "Synthetic customers" in (synthetic_run.folder / "report.html").read_text()
     assert synthetic_run.manifest["origin"] == "synthetic"
     truth = pd.read_parquet(synthetic_run.folder / "truth.parquet")
-    assert len(truth) == synthetic_run.manifest["rows"]["source"] == 900
+    assert len(truth) == synthetic_run.manifest["rows"]["source"] == 2000
 
 
 def test_a_source_may_contain_the_month(
@@ -224,7 +296,7 @@ def test_a_source_may_contain_the_month(
     path = csv_of(month_of_600, "2025-03.csv")
     template = str(path).replace("2025-03", "{month}")
     summary = json.loads(
-        resegment("run", "--source", template, "--month", "2025-03", "--json").stdout
+        resegment("run", "--source", template, "--month", "2025-03", *PINNED, "--json").stdout
     )
     assert summary["run_id"].startswith("2025-03-")
     assert summary["source"] == str(path)
@@ -237,7 +309,12 @@ def test_a_run_knows_the_month_before_by_its_row_count(
     from flows.segment import segment
 
     parameters = SegmentParameters.model_validate(
-        {"source": {"uri": str(csv_of(month_of_600))}, "runs": str(tmp_path / "runs")}
+        {
+            "source": {"uri": str(csv_of(month_of_600))},
+            "selection": {"segments": 4},
+            "embedding": {"embedding": "none"},
+            "runs": str(tmp_path / "runs"),
+        }
     )
     for rows, name in ((1000, "Completed"), (2000, "Refused")):
         previous = Previous(run_id="2026-09-00000000", month="2026-09", rows=rows)

@@ -284,9 +284,9 @@ def test_a_constant_column_refuses(refusal: Callable[..., Verdict]) -> None:
 
 def test_a_candidate_without_a_smallest_share_is_not_chosen() -> None:
     candidates = pd.DataFrame(
-        {"k": [3, 4], "silhouette": [0.2, 0.3], "inertia": [9.0, 8.0]},
-    ).assign(smallest_share=[0.2, np.nan], chosen=[False, True])
-    verdict = check("selection", candidates, rules.selection_rules(Limits(), 0))
+        {"k": [3, 4], "silhouette": [0.2, 0.3], "inertia": [9.0, 8.0], "eta_squared": 0.5},
+    ).assign(smallest_share=[0.2, np.nan], chosen=[False, True], survival=1.0, bootstrap_ari=1.0)
+    verdict = check("selection", candidates, rules.selection_rules(0.05, 0.9, 0.9, 0))
     assert broken(verdict) == {"smallest_share.not_null": 1}
 
 
@@ -301,9 +301,47 @@ def test_a_profile_without_a_segment_refuses() -> None:
 def test_thirty_customers_scaled_well_pass_their_gate() -> None:
     # scikit-learn divides by n, the gate by n - 1: with few rows the two differ by a percent
     ids = pd.Series([f"C{number:05d}" for number in range(30)], dtype="str")
-    values = np.random.default_rng(0).normal(size=30)
-    table = pd.DataFrame({"id": ids, "x": (values - values.mean()) / values.std()})
-    assert check("scaled", table, rules.scaled_rules(ids, "id", ("x",))).answer == "pass"
+    values = np.random.default_rng(0).normal(size=(30, 3))
+    table = pd.DataFrame((values - values.mean(axis=0)) / values.std(axis=0), columns=[*"xyz"])
+    table.insert(0, "id", ids)
+    assert check("scaled", table, rules.scaled_rules(ids, "id", (*"xyz",))).answer == "pass"
+
+
+def test_fewer_than_three_features_are_no_stable_segmentation() -> None:
+    ids = pd.Series([f"C{number:05d}" for number in range(30)], dtype="str")
+    values = np.tile([1.0, -1.0], 15)
+    table = pd.DataFrame({"id": ids, "x": values, "y": values})
+    told = "Left out: z (noise: the others explain 0.1% of it)."
+    verdict = check("scaled", table, rules.scaled_rules(ids, "id", ("x", "y"), told))
+    assert broken(verdict) == {"features": None}
+    assert "No stable segmentation. Left out: z" in verdict.message()
+    only_ids = check("scaled", table[["id"]], rules.scaled_rules(ids, "id", (), told))
+    assert broken(only_ids) == {"features": None}
+
+
+def test_no_stable_candidate_refuses_with_the_reason_of_each() -> None:
+    candidates = pd.DataFrame(
+        {"k": [3, 4], "silhouette": 0.2, "inertia": 9.0, "eta_squared": 0.5, "survival": 0.4},
+    ).assign(smallest_share=0.2, bootstrap_ari=0.5, chosen=False)
+    why = "no stable segmentation: 3 fails: its weakest segment was found again in 2 of 7"
+    verdict = check("selection", candidates, rules.selection_rules(0.05, 0.9, 0.9, 0, why))
+    assert broken(verdict) == {"chosen.once": None}
+    assert "No stable segmentation: 3 fails: its weakest" in verdict.message()
+    assert "--segments N" in verdict.message()
+
+
+@pytest.mark.parametrize(("pinned", "answer"), [(0, "refuse"), (4, "warn")])
+@pytest.mark.parametrize("name", ["smallest_share", "survival", "bootstrap_ari"])
+def test_a_chosen_candidate_below_a_threshold_refuses_unless_it_was_asked_for(
+    name: str, pinned: int, answer: str
+) -> None:
+    candidates = pd.DataFrame(
+        {"k": [3, 4], "silhouette": 0.2, "inertia": 9.0, "eta_squared": 0.5, "survival": 1.0},
+    ).assign(smallest_share=0.2, bootstrap_ari=1.0, chosen=[False, True])
+    for row, expected in ((0, "pass"), (1, answer)):
+        candidates_below = candidates.assign(**{name: np.where(candidates.index == row, 0.01, 1)})
+        rules_asked = rules.selection_rules(0.05, 0.9, 0.9, pinned)
+        assert check("selection", candidates_below, rules_asked).answer == expected
 
 
 # ---------------------------------------------------------------------------------------- at bounds

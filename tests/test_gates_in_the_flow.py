@@ -107,6 +107,7 @@ def run_with(
             {
                 "source": {"uri": str(csv_of(month_of_600))},
                 "selection": {"segments": 4},
+                "embedding": {"embedding": "none"},
                 "runs": str(tmp_path / "runs"),
             }
         )

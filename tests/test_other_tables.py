@@ -60,14 +60,25 @@ def test_a_table_of_another_kind_runs_end_to_end(
 ) -> None:
     contract = tmp_path / "telco.yaml"
     contract.write_text(TELCO)
-    words = ("run", "--source", csv_of(telco), "--contract", contract, "--segments", "3", "--json")
+    words = (
+        "run",
+        "--source",
+        csv_of(telco),
+        "--contract",
+        contract,
+        "--segments",
+        "3",
+        "--embedding",
+        "none",
+        "--json",
+    )
     result = resegment(*words)
     assert result.exit_code == 0, result.output
     summary = json.loads(result.stdout)
     assert summary["rows"] == {"source": 2000, "kept": 1960, "quarantined": 0, "objected": 40}
-    assert set(summary["features"]) == {
-        "monthly_bill", "calls", "data_share", "contract_months", "satisfaction",
-    }  # fmt: skip
+    assert set(summary["features"]) == {"monthly_bill", "calls", "data_share"}
+    noise = {one["column"] for one in summary["left_out"]}  # they say nothing of the others
+    assert noise == {"contract_months", "satisfaction"}
     folder = Path(summary["run_dir"])
     profile = pd.read_parquet(folder / "publication.parquet").set_index("segment")
     assert {"plan = basic", "plan = plus", "plan = max", "pays_by_card = yes"} <= set(profile)

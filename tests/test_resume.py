@@ -58,6 +58,7 @@ def undisturbed(killed: Path, prefect_server: None) -> bytes:
     asked_for = {
         "source": {"uri": str(killed / "customers.csv")},
         "selection": {"segments": 4},
+        "embedding": {"embedding": "none"},
         "runs": str(killed / "undisturbed"),
     }
     assert segment(SegmentParameters.model_validate(asked_for), return_state=True).is_completed()

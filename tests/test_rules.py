@@ -90,6 +90,7 @@ TRIED: dict[str, tuple[int, list[dict[str, Any]]]] = {
     "between_where": (1, [{"low": 0.0, "high": 1.0}]),
     "common": (0, [{"low": 0.1}, {"low": 0.6}]),
     "has_columns": (3, [{}]),
+    "column_count": (0, [{"low": 1}, {"low": 8}, {"low": 40}]),
     "has_type": (0, [{"types": ("float64",)}, {"types": ("str",)}, {"types": ("boolean", "bool")}]),
     "row_count": (0, [{"low": 1}, {"low": 0, "high": 2}]),
     "distinct": (0, [{"low": 2}, {"low": 1, "high": 1}]),
@@ -106,7 +107,7 @@ def rules_over(columns: Sequence[str]) -> list[Rule]:
     for place, _ in enumerate(columns):
         turned = (*columns[place:], *columns[:place])
         for test, (more, tried) in TRIED.items():
-            read = () if test == "row_count" else turned[: 1 + more]
+            read = () if test in ("row_count", "column_count") else turned[: 1 + more]
             made += [
                 Rule(f"{test} {number} on {turned[0]}", test, read, "warn", "", arguments)
                 for number, arguments in enumerate(tried)
@@ -252,6 +253,7 @@ EXAMPLES: dict[str, tuple[Rule, dict[str, list], dict[str, list], int | None]] =
     ),
     "common": (rule("common", A, low=0.3), {A: [*"xxyyz", "z"]}, {A: [*"xxxz"]}, 1),
     "has_columns": (rule("has_columns", A, B), {A: [1.0], B: [1.0]}, {B: [1.0], A: [1.0]}, None),
+    "column_count": (rule("column_count", low=2), {A: SOME, B: SOME}, {A: SOME}, None),
     "has_type": (rule("has_type", A, types=("float64",)), {A: SOME}, {A: [1, 2]}, None),
     "row_count": (rule("row_count", low=2, high=3), {A: SOME}, {A: [1.0]}, None),
     "distinct": (rule("distinct", A, low=2), {A: SOME}, {A: [1.0, 1.0, None]}, None),
@@ -353,9 +355,9 @@ def stages_of(contract: Contract) -> dict[str, Iterable[Rule]]:
         "raw": rules.raw_rules(contract, Limits(), 600),
         "clean": rules.clean_rules(contract, 600),
         "scaled": rules.scaled_rules(ids, name, contract.features),
-        "selection": rules.selection_rules(Limits(), 0),
+        "selection": rules.selection_rules(0.05, 0.9, 0.9, 0),
         "embedding": rules.embedding_rules(ids, name, ("z1", "z2")),
-        "segments": rules.segments_rules(ids, name, ("S01", "S02"), Limits(), False),
+        "segments": rules.segments_rules(ids, name, ("S01", "S02"), 0.05, False),
         "publication": rules.publication_rules(("S01", "S02"), 600),
     }
 

@@ -15,6 +15,9 @@ from tasks.scaling import (
     LogColumns,
     ScalingOptions,
     build_scaler,
+    business_columns,
+    explained_by_others,
+    left_out_in_words,
     prune_duplicates,
     scale_customers,
     signed_log,
@@ -38,6 +41,7 @@ def contract_of(*names: str) -> Contract:
 
 
 CONTRACT = contract_of(*KINDS)
+EVERY_COLUMN = ScalingOptions(min_explained=-1)  # of noise, too
 
 
 def customers(n: int = 400, seed: int = 1) -> pd.DataFrame:
@@ -58,7 +62,7 @@ def customers(n: int = 400, seed: int = 1) -> pd.DataFrame:
 
 
 def scaled(clean: pd.DataFrame, contract: Contract = CONTRACT) -> pd.DataFrame:
-    return scale_customers(clean, contract, ScalingOptions()).table
+    return scale_customers(clean, contract, EVERY_COLUMN).table
 
 
 def test_money_and_counts_are_logged_and_every_feature_has_mean_0_and_sd_1() -> None:
@@ -92,7 +96,7 @@ def test_of_two_columns_in_the_same_order_the_first_named_stays(
 ) -> None:
     clean = customers()
     clean["mood"] = twin_of(clean["amount"])
-    outcome = scale_customers(clean, contract_of(*order), ScalingOptions())
+    outcome = scale_customers(clean, contract_of(*order), EVERY_COLUMN)
     first, _, last = order
     assert outcome.log["features"] == [first, "visits"]
     assert outcome.log["dropped"] == [{"column": last, "twin": first, "spearman": 1.0}]
@@ -143,7 +147,7 @@ def test_rows_with_gaps_are_scaled_as_if_they_had_been_filled() -> None:
     rng = np.random.default_rng(2)
     raw[["amount", "mood"]] = raw[["amount", "mood"]].mask(rng.random((len(raw), 2)) < 0.2)
     clean = raw.fillna(raw[list(KINDS)].median())
-    outcome = scale_customers(clean, CONTRACT, ScalingOptions())
+    outcome = scale_customers(clean, CONTRACT, EVERY_COLUMN)
     model = outcome.learned["scaler.skops"]
     assert raw.isna().any(axis=None)
     np.testing.assert_array_equal(model.transform(raw), outcome.table.drop(columns="id"))
@@ -151,7 +155,7 @@ def test_rows_with_gaps_are_scaled_as_if_they_had_been_filled() -> None:
 
 def test_a_row_is_scaled_alike_alone_and_in_a_batch_and_whatever_the_order_of_columns() -> None:
     clean = customers()
-    outcome = scale_customers(clean, CONTRACT, ScalingOptions())
+    outcome = scale_customers(clean, CONTRACT, EVERY_COLUMN)
     model, X = outcome.learned["scaler.skops"], outcome.table.drop(columns="id").to_numpy()
     np.testing.assert_array_equal(model.transform(clean.iloc[[17]]), X[[17]])
     np.testing.assert_array_equal(model.transform(clean[clean.columns[::-1]]), X)
@@ -162,7 +166,7 @@ def test_a_row_is_scaled_alike_alone_and_in_a_batch_and_whatever_the_order_of_co
 def test_the_input_is_not_changed() -> None:
     clean = customers()
     before = clean.copy(deep=True)
-    model = scale_customers(clean, CONTRACT, ScalingOptions()).learned["scaler.skops"]
+    model = scale_customers(clean, CONTRACT, EVERY_COLUMN).learned["scaler.skops"]
     model.transform(clean)
     pd.testing.assert_frame_equal(clean, before)
     X = np.ones((3, 2))
@@ -218,3 +222,74 @@ def test_a_kept_scaler_scales_the_same(tmp_path: Path) -> None:
     np.testing.assert_array_equal(
         load(tmp_path / "scaler.skops").transform(clean), model.transform(clean)
     )
+
+
+def related(n: int = 2000, seed: int = 0) -> pd.DataFrame:
+    """Three columns of one trait, between two of pure noise."""
+    rng = np.random.default_rng(seed)
+    trait = rng.normal(size=n)
+    related = {name: trait + rng.normal(0, 1, n) for name in "bcd"}
+    return pd.DataFrame({"a": rng.normal(size=n), **related, "e": rng.exponential(size=n)})
+
+
+def test_the_share_explained_is_the_adjusted_r_squared_of_a_regression() -> None:
+    from sklearn.linear_model import LinearRegression
+
+    X = related(200).to_numpy()
+    for column, found in enumerate(explained_by_others(X)):
+        others = np.delete(X, column, axis=1)
+        score = LinearRegression().fit(others, X[:, column]).score(others, X[:, column])
+        assert found == pytest.approx(1 - (1 - score) * 199 / (200 - 5), abs=1e-6)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_columns_that_the_others_do_not_explain_are_left_out_and_told(seed: int) -> None:
+    contract = Contract.model_validate(
+        {
+            "name": "shop",
+            "id": {"column": "id"},
+            "columns": {name: {"kind": "score"} for name in "abcde"},
+        }
+    )
+    clean = related(seed=seed)
+    clean.insert(0, "id", [f"C{row}" for row in range(len(clean))])
+    outcome = scale_customers(clean, contract, ScalingOptions())
+    assert outcome.log["features"] == ["b", "c", "d"]
+    assert [one["column"] for one in outcome.log["dropped"]] == ["a", "e"]
+    assert all(one["explained"] < 0.02 for one in outcome.log["dropped"])
+    words = left_out_in_words(outcome.log["dropped"])
+    assert words.startswith("Left out: a (noise: the others explain 0.")
+    assert scale_customers(clean, contract, EVERY_COLUMN).log["features"] == [*"abcde"]
+
+
+def test_noise_everywhere_leaves_no_feature_and_no_pipeline() -> None:
+    clean = customers(4000)
+    outcome = scale_customers(clean, CONTRACT, ScalingOptions())
+    assert outcome.log["features"] == []
+    assert list(outcome.table) == ["id"]
+    assert outcome.learned == {}
+    assert len(outcome.log["dropped"]) == len(KINDS)
+
+
+def test_columns_that_add_up_are_explained_wholly_and_a_lonely_one_by_nothing() -> None:
+    X = related(300).to_numpy()
+    total = np.column_stack([X, X.sum(axis=1)])
+    assert explained_by_others(total) == pytest.approx(np.ones(6), abs=1e-4)
+    assert explained_by_others(X[:, :1]) == pytest.approx([0], abs=1e-8)
+    assert explained_by_others(np.column_stack([X, np.ones(300)]))[-1] == 0
+    assert (explained_by_others(X[:5]) == 0).all()  # as many customers as columns explain all
+
+
+def test_the_columns_to_be_explained_are_all_numbers_logged_by_kind() -> None:
+    clean = customers(50)
+    columns = business_columns(clean, CONTRACT)
+    assert list(columns) == list(KINDS)
+    for name in KINDS:
+        by_hand = np.log1p(clean[name]) if name in LOGGED else clean[name]
+        np.testing.assert_allclose(columns[name], by_hand)
+
+
+def test_why_a_column_is_left_out_is_said_in_words() -> None:
+    assert left_out_in_words([]) == ""
+    twin = {"column": "a", "twin": "b", "spearman": 0.912}
+    assert left_out_in_words([twin]) == "Left out: a (like b, |Spearman| 0.91)."

@@ -1,219 +1,183 @@
-"""k is found where segments were planted, and every candidate is told."""
-
-import json
+"""The two rules do what their words say, at their thresholds and on both sides of them."""
 
 import numpy as np
 import pandas as pd
 import pytest
 from pydantic import ValidationError
 
-from expectations.errors import InputError
-from expectations.rules import Limits, selection_rules
-from tasks import selection
-from tasks.embedding import EmbeddingOptions
-from tasks.outcome import Outcome
-from tasks.selection import SelectionOptions, choose_k, elbow, select_segments
-from tests.planted import ID, planted_segments
+from tasks.selection import SelectionOptions, SpaceFigures, choose_k, choose_space, elbow
 
-YARDSTICKS = ["inertia", "silhouette", "silhouette_own", "davies_bouldin", "calinski_harabasz"]
+OPTIONS = SelectionOptions()
 
 
-def selected(
-    scaled: pd.DataFrame,
-    segments: int = 0,
-    embedding: str = "none",
-    seed: int = 0,
-    **settings: object,
-) -> Outcome:
-    options = EmbeddingOptions(embedding=embedding, width=3, networks=1, epochs=2)
-    return select_segments(
-        scaled, ID, SelectionOptions(segments=segments), options, 0.05, seed, **settings
+def curve() -> pd.DataFrame:
+    """Inertia falls as 1 / k."""
+    k = np.arange(2, 13)
+    return pd.DataFrame({"k": k, "inertia": 1 / k})
+
+
+def audited(**by_k: dict[int, float]) -> pd.DataFrame:
+    """K = 2 to 12, every segment of 3 to 9 found again; then what is said otherwise."""
+    k = np.arange(2, 13)
+    stable = {"survival": 1.0, "resamples": 40.0, "bootstrap_ari": 0.97, "smallest_share": 0.1}
+    table = pd.DataFrame({"k": k, "silhouette": 0.25, **stable}).set_index("k")
+    table.loc[[2, 10, 11, 12], ["survival", "resamples", "bootstrap_ari"]] = np.nan
+    for name, values in by_k.items():
+        for at, value in values.items():
+            table.loc[at, name] = value
+    return table.reset_index()
+
+
+def test_the_largest_k_of_which_every_segment_is_found_again_is_chosen() -> None:
+    chosen, why, verdicts = choose_k(audited(survival={8: 0.6, 9: 0.4}, resamples={8: 10}), OPTIONS)
+    assert chosen == 7
+    assert why == (
+        "7: the largest k of which every segment is found again (the weakest in 40 of 40 "
+        "resamples, bootstrap ARI 0.970); 8 fails: its weakest segment was found again in 6 of 10 "
+        "resamples, then stopped; 9 fails: its weakest segment was found again in 16 of 40 "
+        "resamples"
     )
+    assert verdicts[7] == "every segment is found again"
+    assert verdicts[8].endswith("then stopped")
+    assert set(verdicts) == set(range(3, 10))
 
 
-def candidates(silhouettes: dict[int, float], smallest: dict[int, float] | float) -> pd.DataFrame:
-    """Lines whose inertia falls as 1 / k: on 2 to 12 the elbow is 5."""
-    ks = list(silhouettes)
-    shares = [smallest if isinstance(smallest, float) else smallest[k] for k in ks]
-    return pd.DataFrame(
-        {
-            "k": ks,
-            "inertia": [1 / k for k in ks],
-            "silhouette": silhouettes.values(),
-            "smallest_share": shares,
-        }
-    )
-
-
-FALLING = {k: 0.9 - 0.05 * k for k in range(2, 13)}
-
-
-@pytest.fixture(scope="module")
-def three() -> pd.DataFrame:
-    return planted_segments(100, 80, 60)[0]
+def test_without_a_failure_it_is_9_and_never_a_k_of_the_curves_ends() -> None:
+    table = audited(survival={2: 1, 10: 1, 12: 1}, silhouette={2: 0.9, 10: 0.9, 12: 0.9})
+    assert choose_k(table, OPTIONS).chosen == 9
+    assert choose_k(table, OPTIONS).why.endswith("bootstrap ARI 0.970)")
 
 
 @pytest.mark.parametrize(
-    "sizes", [(150, 120, 90), (90, 80, 70, 60, 50), (70, 65, 60, 55, 50, 45, 40)]
+    ("name", "holds", "fails", "word"),
+    [
+        ("survival", 0.9, 0.899, "found again in 36 of 40 resamples"),
+        ("bootstrap_ari", 0.9, 0.899, "bootstrap ARI is 0.899"),
+        ("smallest_share", 0.05, 0.049, "smallest segment holds 4.9%"),
+        ("silhouette", 0.225, 0.224, "below 90% of the best one's, 0.250 at k = 3"),
+    ],
 )
-@pytest.mark.parametrize("seed", [0, 1])
-def test_planted_segments_are_counted(sizes: tuple[int, ...], seed: int) -> None:
-    scaled, _ = planted_segments(*sizes, seed=seed)
-    outcome = selected(scaled, seed=seed)
-    assert outcome.log["k"] == len(sizes)
-    (chosen,) = outcome.table[outcome.table["chosen"]].to_dict("records")
-    assert (chosen["k"], chosen["space"]) == (len(sizes), "none")
-    assert chosen["smallest_share"] == min(sizes) / sum(sizes)
-    assert outcome.log["why"].startswith(f"{len(sizes)}: the best silhouette")
-    assert outcome.log["pinned"] is False
-
-
-def test_the_table_has_one_line_per_candidate(three: pd.DataFrame) -> None:
-    table = selected(three).table
-    assert list(table) == ["space", "k", *YARDSTICKS, "smallest_share", "chosen"]
-    assert table["k"].tolist() == list(range(2, 13))
-    assert (np.diff(table["inertia"]) < 0).all()
-    assert np.isfinite(table[YARDSTICKS]).all(axis=None)
-    assert table["chosen"].sum() == 1
-
-
-def test_inertia_is_that_of_the_planted_segments(three: pd.DataFrame) -> None:
-    scaled, truth = planted_segments(100, 80, 60)
-    X = scaled.drop(columns=ID)
-    within = (X - X.groupby(truth).transform("mean")).pow(2).to_numpy().sum()
-    assert selected(three).table.set_index("k")["inertia"][3] == pytest.approx(within)
-
-
-def test_a_k_that_is_asked_for_is_taken_and_said(three: pd.DataFrame) -> None:
-    outcome = selected(three, segments=4)
-    assert outcome.log["k"] == 4
-    assert outcome.log["pinned"] is True
-    assert "as asked for" in outcome.log["why"]
-    assert outcome.table.loc[outcome.table["chosen"], "k"].tolist() == [4]
-
-
-def test_a_k_beyond_the_curve_is_measured_too_and_does_not_move_the_elbow(
-    three: pd.DataFrame,
+def test_each_threshold_may_be_met_and_not_missed(
+    name: str, holds: float, fails: float, word: str
 ) -> None:
-    outcome = selected(three, segments=40)
-    assert outcome.table["k"].tolist() == [*range(2, 13), 40]
-    assert outcome.table.loc[outcome.table["chosen"], "k"].tolist() == [40]
-    assert outcome.log["elbow"] == selected(three).log["elbow"] == 3
-    one_cloud, _ = planted_segments(300, spread=3)
-    far = selected(one_cloud, segments=40)
-    assert far.log["elbow"] == selected(one_cloud).log["elbow"] < elbow(far.table)
+    assert choose_k(audited(**{name: {9: holds}}), OPTIONS).chosen == 9
+    missed = choose_k(audited(**{name: {9: fails}}), OPTIONS)
+    assert missed.chosen == 8
+    assert word in missed.verdicts[9]
+    assert f"9 fails: {missed.verdicts[9]}" in missed.why
 
 
-def test_the_other_space_stands_beside_the_plain_one(three: pd.DataFrame) -> None:
-    outcome = selected(three, embedding="pca")
-    *plain, other = outcome.table.to_dict("records")
-    assert {line["space"] for line in plain} == {"none"}
-    assert not any(line["chosen"] for line in plain)
-    assert (other["space"], other["k"], other["chosen"]) == ("pca", 3, True)
-    assert other["silhouette_own"] > other["silhouette"] + 0.01  # one noisy column less
-    (same_k,) = (line for line in plain if line["k"] == 3)
-    assert other["silhouette"] == pytest.approx(same_k["silhouette"])
-    transformer = outcome.learned["embedding.skops"]
-    assert transformer.transform(three.drop(columns=ID).to_numpy()).shape == (240, 3)
+@pytest.mark.parametrize(
+    ("name", "option"),
+    [
+        ("survival", "min_survival"),
+        ("bootstrap_ari", "min_bootstrap_ari"),
+        ("smallest_share", "min_smallest_share"),
+    ],
+)
+def test_thresholds_are_parameters(name: str, option: str) -> None:
+    table = audited(**{name: {9: 0.04}})
+    assert choose_k(table, OPTIONS).chosen == 8
+    assert choose_k(table, SelectionOptions(**{option: 0.03})).chosen == 9
 
 
-def test_auto_is_the_plain_space(three: pd.DataFrame) -> None:
-    assert selected(three, embedding="auto").log["space"] == "none"
-
-
-@pytest.mark.parametrize(("space", "total"), [("none", 11), ("pca", 11), ("autoencoder", 13)])
-def test_progress_counts_up_to_its_total(space: str, total: int, three: pd.DataFrame) -> None:
-    told: list[tuple[int, int]] = []
-    selected(three, embedding=space, on_progress=lambda *done: told.append(done))
-    assert told == [(done, total) for done in range(1, total + 1)]
-
-
-def test_a_network_that_ends_early_fills_the_bar(
-    three: pd.DataFrame, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def after_one_epoch(name: str, X: np.ndarray, *_: object, on_epoch: object) -> object:
-        on_epoch(1, 0.5, 0.5)
-        return fit_space("none", X, EmbeddingOptions(), 0)
-
-    fit_space = selection.fit_space
-    monkeypatch.setattr(selection, "fit_space", after_one_epoch)
-    told: list[tuple[int, int]] = []
-    selected(three, embedding="autoencoder", on_progress=lambda *done: told.append(done))
-    assert told[-2:] == [(12, 13), (13, 13)]
-
-
-def test_the_same_seed_gives_the_same_table_and_the_input_stays(three: pd.DataFrame) -> None:
-    before = three.copy(deep=True)
-    first, second = selected(three, seed=3), selected(three, seed=3)
-    pd.testing.assert_frame_equal(first.table, second.table)
-    pd.testing.assert_frame_equal(three, before)
-    assert first.log == second.log == json.loads(json.dumps(first.log, allow_nan=False))
-
-
-def test_fewer_customers_than_segments_are_an_error_that_says_so() -> None:
-    scaled, _ = planted_segments(4, 3)
-    with pytest.raises(InputError, match=r"7 customers .* into 7 segments\. .*fewer segments"):
-        selected(scaled, segments=7)
-    with pytest.raises(InputError, match=r"2 customers .* into 2 segments\. Send more customers"):
-        selected(scaled[:2])
-
-
-def test_a_handful_of_customers_has_a_short_curve() -> None:
-    scaled, _ = planted_segments(2, 2, 1)
-    outcome = selected(scaled)
-    assert outcome.table["k"].tolist() == [2, 3, 4]
-    assert selected(scaled[:3]).table["k"].tolist() == [2]
-
-
-@pytest.mark.filterwarnings("ignore:Number of distinct clusters")
-def test_more_segments_than_distinct_customers_are_not_chosen() -> None:
-    X = np.repeat([[0.0, 0.0], [5.0, 0.0], [0.0, 5.0]], 20, axis=0)
-    scaled = pd.DataFrame(X, columns=["a", "b"])
-    scaled.insert(0, ID, [f"K{row}" for row in range(60)])
-    table = selected(scaled).table.set_index("k")
-    assert table["smallest_share"][3] == pytest.approx(1 / 3)
-    assert (table["smallest_share"].loc[4:] == 0).all()
-    assert table["chosen"][3]
-
-
-def test_the_best_silhouette_at_or_above_the_elbow_is_chosen() -> None:
-    k, why = choose_k(candidates(FALLING, 0.1), 0.05)
-    assert k == 5
-    assert "(0.650) at or above the elbow (k = 5) with a smallest segment of 10.0%" in why
-    assert choose_k(candidates({**FALLING, 7: 0.66}, 0.1), 0.05)[0] == 7
-
-
-def test_k_of_the_curves_ends_is_never_chosen() -> None:
-    spiked = {**FALLING, 2: 0.99, 10: 0.98, 12: 0.99}
-    assert choose_k(candidates(spiked, 0.1), 0.05)[0] == 5
-
-
-def test_a_candidate_with_too_small_a_segment_is_passed_over() -> None:
-    shares = dict.fromkeys(FALLING, 0.2) | {5: 0.049, 6: 0.05}
-    assert choose_k(candidates(FALLING, shares), 0.05)[0] == 6
-    assert choose_k(candidates(FALLING, shares), 0.04)[0] == 5
-
-
-def test_below_the_elbow_is_better_than_too_small_a_segment_and_said() -> None:
-    shares = dict.fromkeys(FALLING, 0.01) | {3: 0.2, 4: 0.1}
-    k, why = choose_k(candidates(FALLING, shares), 0.05)
-    assert k == 3
-    assert "too small a segment) below the elbow (k = 5)" in why
-
-
-def test_without_an_admissible_candidate_the_nearest_is_shown_and_the_gate_refuses_it() -> None:
-    shares = dict.fromkeys(FALLING, 0.01) | {2: 0.4, 4: 0.03, 12: 0.2}
-    lines = candidates(FALLING, shares)
-    k, why = choose_k(lines, 0.05)
-    assert k == 4
-    assert "no k in 3 to 9 has a smallest segment of 5% or more" in why
-    smallest = next(
-        rule for rule in selection_rules(Limits(), 0) if rule.id == "chosen.smallest_share"
+def test_the_silhouette_is_held_against_admissible_ones_only() -> None:
+    brilliant = audited(silhouette={3: 0.9}, survival={3: 0.5})
+    assert choose_k(brilliant, OPTIONS).chosen == 9
+    assert choose_k(audited(silhouette={3: 0.9}), OPTIONS).chosen == 3
+    assert (
+        choose_k(audited(silhouette={3: 0.9}), SelectionOptions(min_silhouette_ratio=0)).chosen == 9
     )
-    assert smallest.severity == "refuse"
-    assert not smallest.holds(lines.assign(chosen=lines["k"] == k))
 
 
+def test_silhouettes_below_0_do_not_refuse_the_best_of_them() -> None:
+    below = dict.fromkeys(range(3, 10), -0.1)
+    assert choose_k(audited(silhouette=below), OPTIONS).chosen == 9
+    assert choose_k(audited(silhouette=below | {9: -0.12}), OPTIONS).chosen == 8
+
+
+def test_where_nothing_is_stable_nothing_is_chosen_and_every_reason_told() -> None:
+    table = audited(survival=dict.fromkeys(range(3, 10), 0.5))
+    chosen, why, verdicts = choose_k(table, OPTIONS)
+    assert chosen is None
+    assert why.startswith("no stable segmentation: 3 fails: its weakest segment was found again")
+    assert all(f"{k} fails: {verdicts[k]}" in why for k in range(3, 10))
+
+
+def test_a_k_may_fail_as_often_as_its_share_allows() -> None:
+    assert OPTIONS.may_fail == 4  # of 40: with the fifth it has surely failed
+    assert SelectionOptions(resamples=10).may_fail == 1
+    assert SelectionOptions(resamples=30, min_survival=0.95).may_fail == 1
+    assert SelectionOptions(min_survival=1).may_fail == 0
+
+
+# --------------------------------------------------------------------------------------- spaces
+WOBBLE = np.array([0.003, -0.003, 0.002, -0.002, 0.001, -0.001])
+
+
+def space(ari: float, eta: float, wobble: float = 1) -> SpaceFigures:
+    """Six resamples that differ a little, in the same way in every space; `wobble` in its own."""
+    shared = np.array([0.01, -0.02, 0.0, 0.01, -0.01, 0.01])
+    return SpaceFigures(ari + shared + wobble * WOBBLE, eta + shared - wobble * WOBBLE)
+
+
+def chosen_among(**others: SpaceFigures) -> str:
+    return choose_space({"none": space(0.96, 0.52, 0), **others}, OPTIONS).chosen
+
+
+@pytest.mark.parametrize(
+    ("ari", "eta", "wins"),
+    [
+        (0.96, 0.52, False),  # a tie goes to the simpler
+        (0.9649, 0.5249, False),
+        (0.966, 0.52, True),
+        (0.96, 0.526, True),
+        (0.951, 0.526, True),
+        (0.949, 0.60, False),
+        (0.966, 0.511, True),
+        (0.99, 0.509, False),
+    ],
+)
+def test_a_space_wins_that_loses_nothing_and_gains_something(
+    ari: float, eta: float, wins: bool
+) -> None:
+    assert chosen_among(pca=space(ari, eta)) == ("pca" if wins else "none")
+
+
+def test_a_gain_within_two_standard_errors_is_none() -> None:
+    assert chosen_among(pca=space(0.97, 0.52)) == "pca"
+    assert chosen_among(pca=space(0.97, 0.52, wobble=6)) == "none"
+
+
+def test_the_resamples_are_compared_in_pairs() -> None:
+    """The spread that two spaces share does not hide what one gains."""
+    shared = np.array([0.2, -0.2, 0.1, -0.1, 0.15, -0.15])
+    plain = SpaceFigures(0.7 + shared, np.full(6, 0.5))
+    better = SpaceFigures(plain.ari + 0.01 + WOBBLE, plain.eta_squared)
+    assert choose_space({"none": plain, "pca": better}, OPTIONS).chosen == "pca"
+    unpaired = SpaceFigures(better.ari[::-1], better.eta_squared)
+    assert choose_space({"none": plain, "pca": unpaired}, OPTIONS).chosen == "none"
+
+
+def test_of_two_that_win_the_simpler_does_unless_the_other_is_clearly_better_still() -> None:
+    assert chosen_among(pca=space(0.97, 0.52), autoencoder=space(0.972, 0.52)) == "pca"
+    assert chosen_among(pca=space(0.97, 0.52), autoencoder=space(0.98, 0.52)) == "autoencoder"
+
+
+def test_the_words_name_every_space_and_its_figures() -> None:
+    plain = space(0.96, 0.52, 0)
+    told = choose_space(
+        {"none": plain, "pca": space(0.93, 0.52), "net": space(0.97, 0.52)}, OPTIONS
+    )
+    assert told.why == (
+        "net: against none, on the same 6 resamples, pca loses too much (-0.030 in stability, "
+        "+0.000 in eta squared); net is clearly better (+0.010 in stability, +0.000 in eta squared)"
+    )
+    assert set(told.verdicts) == {"pca", "net"}
+    assert choose_space({"none": plain}, OPTIONS).chosen == "none"
+
+
+# ---------------------------------------------------------------------------------------- elbow
 @pytest.mark.parametrize("kink", [3, 6, 11])
 def test_the_elbow_is_where_a_curve_bends(kink: int) -> None:
     k = np.arange(2, 13)
@@ -226,7 +190,7 @@ def test_the_elbow_is_where_a_curve_bends(kink: int) -> None:
 
 def test_the_elbow_of_a_hyperbola_is_where_its_slope_is_that_of_the_chord() -> None:
     """1 / k on 2 to 12: slope -1 / k**2 is (1/12 - 1/2) / 10 at the square root of 24."""
-    assert elbow(candidates(FALLING, 0.1)) == round(24**0.5)
+    assert elbow(curve()) == round(24**0.5)
 
 
 def test_a_curve_that_cannot_bend_has_its_elbow_at_its_first_k() -> None:

@@ -3,9 +3,22 @@
 import numpy as np
 import pytest
 from scipy.spatial.distance import cdist
+from scipy.stats import f_oneway
 from sklearn.metrics import calinski_harabasz_score, davies_bouldin_score, silhouette_score
 
-from tasks.yardsticks import Yardsticks, distance_matrix, silhouette
+from tasks.stability import Stability, compare
+from tasks.yardsticks import (
+    YARDSTICKS,
+    Partition,
+    Reference,
+    agreement,
+    distance_matrix,
+    eta_squared,
+    inertia_of,
+    left_out_eta_squared,
+    measure,
+    silhouette,
+)
 from tests.planted import ID, planted_segments
 
 
@@ -60,48 +73,120 @@ def test_distances_are_scipys_also_far_from_the_origin(shift: float) -> None:
     assert (np.diag(found) == 0).all()
 
 
-def test_scores_are_those_of_the_reference_space_whatever_space_a_candidate_was_made_in() -> None:
+def reference_of(X: np.ndarray, **settings: object) -> Reference:
+    return Reference(X, columns=X, raw=X, seed=0, **settings)
+
+
+def measured(X: np.ndarray, labels: np.ndarray, k: int, Z: np.ndarray, **settings: object) -> dict:
+    return measure(reference_of(X, **settings), Partition(labels, k, Z))
+
+
+def test_scores_are_those_of_the_reference_space_and_beside_them_those_of_the_own() -> None:
     X, truth = planted(100, 60, 40)
     Z = X[:, :1] ** 3
-    found = Yardsticks(X, 1000, seed=0).measure(truth, 3, Z)
-    assert found["davies_bouldin"] == pytest.approx(davies_bouldin_score(X, truth))
-    assert found["calinski_harabasz"] == pytest.approx(calinski_harabasz_score(X, truth))
-    assert found["silhouette"] == pytest.approx(silhouette_score(X, truth), abs=1e-5)
-    assert found["silhouette_own"] == pytest.approx(silhouette_score(Z, truth), abs=1e-5)
+    found = measured(X, truth, 3, Z)
+    scores = {
+        "silhouette": silhouette_score,
+        "davies_bouldin": davies_bouldin_score,
+        "calinski_harabasz": calinski_harabasz_score,
+    }
+    for name, score in scores.items():
+        assert found[name] == pytest.approx(score(X, truth), rel=1e-5)
+        assert found[f"{name}_own"] == pytest.approx(score(Z, truth), rel=1e-5)
     assert abs(found["silhouette"] - found["silhouette_own"]) > 0.1
     assert found["smallest_share"] == 0.2
-    assert all(type(value) is float for value in found.values())
+    means = np.array([Z[truth == segment].mean() for segment in range(3)])
+    assert found["inertia"] == pytest.approx(np.square(Z[:, 0] - means[truth]).sum())
 
 
 def test_a_candidate_of_the_reference_space_is_its_own_space() -> None:
     X, truth = planted(100, 60)
-    found = Yardsticks(X, 1000, seed=0).measure(truth, 2, X.copy())
-    assert found["silhouette"] == found["silhouette_own"]
+    found = measured(X, truth, 2, X.copy())
+    for name in ("silhouette", "davies_bouldin", "calinski_harabasz"):
+        assert found[name] == found[f"{name}_own"]
+
+
+def test_a_rule_has_no_space_of_its_own_and_is_not_resampled() -> None:
+    X, truth = planted(100, 60)
+    found = measure(reference_of(X), Partition(truth, 2))
+    unknown = {name for name, value in found.items() if np.isnan(value)}
+    assert unknown == {
+        "silhouette_own", "davies_bouldin_own", "calinski_harabasz_own",
+        "bootstrap_ari", "worst_jaccard", "survival", "resamples",
+    }  # fmt: skip
+    assert found["inertia"] == pytest.approx(inertia_of(X, truth))
 
 
 def test_an_empty_segment_is_the_smallest() -> None:
     X, truth = planted(50, 50)
-    assert Yardsticks(X, 1000, seed=0).measure(truth, 3, X)["smallest_share"] == 0
+    assert measured(X, truth, 3, X)["smallest_share"] == 0
 
 
-def test_many_customers_are_measured_on_a_sample_and_scored_as_a_whole() -> None:
+def test_one_segment_has_no_score_of_separation() -> None:
+    X, _ = planted(50, 50)
+    found = measured(X, np.zeros(100, dtype=int), 1, X)
+    assert np.isnan(found["davies_bouldin"])
+    assert (found["silhouette"], found["eta_squared"]) == (0, pytest.approx(0))
+
+
+def test_a_silhouette_on_a_sample_has_the_standard_error_that_samples_show() -> None:
     X, truth = planted(1500, 900, 600)
-    Z = X[:, :2]
-    full, sampled = (Yardsticks(X, rows, seed=3) for rows in (3000, 400))
-    assert len(full.sample) == 3000
-    assert len(set(sampled.sample)) == 400
-    assert sampled.distances.shape == (400, 400)
-    whole, part = (one.measure(truth, 3, Z) for one in (full, sampled))
-    for name in ("davies_bouldin", "calinski_harabasz", "smallest_share"):
-        assert part[name] == whole[name]
-    for name, space in (("silhouette", X), ("silhouette_own", Z)):
-        rows = sampled.sample
-        assert part[name] == pytest.approx(silhouette_score(space[rows], truth[rows]), abs=1e-5)
-        assert part[name] == pytest.approx(whole[name], abs=0.03)
+    X = X + np.random.default_rng(1).normal(0, 2, X.shape)
+    whole = silhouette(distance_matrix(X), truth)
+    found = []
+    for seed in range(30):
+        rows = np.random.default_rng(seed).choice(len(X), 300, replace=False)
+        one = measured(X[rows], truth[rows], 3, X[rows], is_sample=True)
+        found.append((one["silhouette"], one["silhouette_error"]))
+    values, errors = np.transpose(found)
+    assert np.std(values) == pytest.approx(errors.mean(), rel=0.4)
+    assert np.mean(np.abs(values - whole) < 2 * errors) > 0.8
+    assert measured(X, truth, 3, X)["silhouette_error"] == 0
 
 
-def test_the_seed_draws_the_sample() -> None:
-    X, _ = planted(300, 300)
-    one, same, other = (Yardsticks(X, 100, seed).sample for seed in (1, 1, 2))
-    np.testing.assert_array_equal(one, same)
-    assert set(one) != set(other)
+def test_eta_squared_is_that_of_an_analysis_of_variance() -> None:
+    X, truth = planted(60, 50, 40)
+    columns = np.column_stack([X, np.ones(150)])
+    found = eta_squared(columns, truth)
+    for column, share in zip(X.T, found, strict=False):
+        statistic = f_oneway(*(column[truth == segment] for segment in range(3))).statistic
+        by_hand = statistic * 2 / (statistic * 2 + 150 - 3)  # of F with 2 and 147 degrees
+        assert share == pytest.approx(by_hand)
+    assert found[-1] == 0
+    assert measured(X, truth, 3, X)["eta_squared"] == pytest.approx(found[:-1].mean())
+
+
+def test_eta_squared_of_those_left_out_owes_nothing_to_them() -> None:
+    X = RNG.normal(size=(400, 3))
+    labels = RNG.integers(0, 2, 400)
+    drawn = RNG.integers(0, 400, 400)
+    told = Stability((compare(labels, labels, 2, drawn),), 1)
+    left_out = np.setdiff1d(np.arange(400), drawn)
+    found = left_out_eta_squared(reference_of(X), told)
+    assert found == pytest.approx([eta_squared(X[left_out], labels[left_out]).mean()])
+
+
+def test_partitions_agree_whatever_their_numbers() -> None:
+    labels = np.array([0, 0, 0, 1, 1, 2])
+    assert agreement(labels, np.array([2, 2, 2, 0, 0, 1])) == 1
+    assert agreement(labels, np.array([0, 0, 1, 1, 1, 1])) == pytest.approx(4 / 6)
+    assert agreement(labels, np.zeros(6, dtype=int)) == 0.5
+    assert agreement(np.zeros(6, dtype=int), labels) == 0.5
+
+
+def test_a_shallow_tree_tells_segments_that_a_cut_makes_and_not_those_of_chance() -> None:
+    X, truth = planted(200, 150)
+    assert measured(X, truth, 2, X)["tree_accuracy"] == 1
+    assert measured(X, RNG.integers(0, 2, 350), 2, X)["tree_accuracy"] < 0.65
+
+
+def test_every_yardstick_measures_names_its_heading_and_most_their_source() -> None:
+    X, truth = planted(60, 50)
+    partition = Partition(truth, 2, X, Stability((compare(truth, truth, 2, np.arange(110)),), 1))
+    found = measure(reference_of(X), partition)
+    assert list(found) == list(YARDSTICKS)
+    assert all(np.isfinite(value) for value in found.values())
+    assert all(isinstance(value, int | float) for value in found.values())
+    assert len({one.heading for one in YARDSTICKS.values()}) == len(YARDSTICKS)
+    without = {name for name, one in YARDSTICKS.items() if not one.source}
+    assert all(name.endswith("_own") or name in ("smallest_share", "resamples") for name in without)

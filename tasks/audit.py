@@ -1,0 +1,149 @@
+"""Candidates, fitted and measured: every number of segments, and every space.
+
+All of it happens on at most `audit_rows` customers, so that its time does not grow with the
+table; one distance matrix serves all candidates, and each core works on a candidate of its own.
+"""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from tasks.embedding import EmbeddingOptions, embed, fit_space
+from tasks.kmeans import fit_kmeans, one_core_each, published_kmeans
+from tasks.seeds import child_seed
+from tasks.stability import Stability, refitter, resample
+from tasks.yardsticks import (
+    Partition,
+    Reference,
+    distance_matrix,
+    inertia_of,
+    measure,
+    silhouette,
+)
+
+STRATA = 12  # as many segments as the curves reach
+
+Line = dict[str, Any]
+
+
+class Candidate(NamedTuple):
+    """A segmentation that may be chosen, and its line in the table."""
+
+    space: str
+    k: int
+    partition: Partition
+    line: Line
+
+
+@dataclass(frozen=True)
+class Audit:
+    """Fits candidates on the audit's customers and measures them.
+
+    Parameters
+    ----------
+    reference : Reference
+        The customers, as every candidate is measured on them.
+    X : ndarray, (n_customers, n_features)
+        What the candidates are made from, before embedding: the reference space itself, unless
+        another preset's features are to be measured beside it.
+    embedding : EmbeddingOptions
+        Of the spaces.
+    seed : int
+        The run's seed.
+    name : str
+        What the space without an embedding is called.
+    """
+
+    reference: Reference
+    X: np.ndarray
+    embedding: EmbeddingOptions
+    seed: int
+    name: str = "none"
+
+    def fit(self, k: int, space: str = "none") -> Partition:
+        """The fit on all customers: where no sample was taken, the one that is published."""
+        seed = child_seed(self.seed, "embedding", space)
+        Z = embed(fit_space(space, self.X, self.embedding, seed), self.X)
+        return Partition(published_kmeans(Z, k, self.seed, space).predict(Z), k, Z)
+
+    def stability(
+        self, fitted: Partition, resamples: int, may_fail: int | None = None, space: str = "none"
+    ) -> Partition:
+        """The same partition with what so many resamples say of it."""
+        refit = refitter(self.X, space, fitted.k, self.embedding, self.seed)
+        told = resample(refit, fitted.labels, fitted.k, self.seed, range(resamples), may_fail)
+        return replace(fitted, stability=Stability(told, resamples))
+
+    def line(self, fitted: Partition, name: str) -> Line:
+        """A candidate's line in the table."""
+        return {"space": name, "k": fitted.k, **measure(self.reference, fitted)}
+
+    def curve(
+        self,
+        ks: Sequence[int],
+        audited: Mapping[int, int | None],
+        resamples: int,
+        on_candidate: Callable[[Any], Any],
+    ) -> dict[int, Candidate]:
+        """Fit and measure the plain space for every k; `audited` -> how often it may fail."""
+        self.reference.distances  # noqa: B018 - computed once, before the cores part
+
+        def candidate(k: int) -> Candidate:
+            fitted = self.fit(k)
+            if k in audited:
+                fitted = self.stability(fitted, resamples, audited[k])
+            return Candidate(self.name, k, fitted, self.line(fitted, self.name))
+
+        order = sorted(ks, key=lambda k: (k in audited, k), reverse=True)  # long ones first
+        with one_core_each() as pool:
+            found = {one.k: on_candidate(one) for one in pool.map(candidate, order)}
+        return {k: found[k] for k in ks}
+
+    def space(self, name: str, k: int, resamples: int) -> Candidate:
+        """Fit and measure another space; of a network one each, which only understates it."""
+        alone = replace(self, embedding=self.embedding.model_copy(update={"networks": 1}))
+        fitted = alone.stability(alone.fit(k, name), resamples, space=name)
+        return Candidate(name, k, fitted, self.line(fitted, name))
+
+    def null_curve(self, ks: Iterable[int]) -> pd.DataFrame:
+        """Inertia and silhouette by `k` on columns permuted against each other.
+
+        What the curves look like where no customer belongs to another.
+        """
+        X = permuted(self.X, child_seed(self.seed, "null"))
+        distances = distance_matrix(X)
+
+        def of(k: int) -> Line:
+            labels = fit_kmeans(X, k, child_seed(self.seed, "null", k), n_init=10).predict(X)
+            return {
+                "k": k,
+                "inertia_null": inertia_of(X, labels),
+                "silhouette_null": silhouette(distances, labels),
+            }
+
+        with one_core_each() as pool:
+            return pd.DataFrame(pool.map(of, ks))
+
+
+def permuted(X: np.ndarray, seed: int) -> np.ndarray:
+    """Each column in an order of its own: the same marginals, and no structure."""
+    return np.random.default_rng(seed).permuted(X, axis=0)
+
+
+def audit_sample(X: np.ndarray, rows: int, seed: int) -> np.ndarray:
+    """Positions of at most so many customers, a fixed part of each stratum of a first fit.
+
+    Systematic sampling of the customers in the order of their strata (Cochran 1977, section 8.2),
+    so that a small segment keeps its share.
+    """
+    if len(X) <= rows:
+        return np.arange(len(X))
+    rng = np.random.default_rng(child_seed(seed, "audit"))
+    first = rng.choice(len(X), rows, replace=False)
+    strata = fit_kmeans(X[first], min(STRATA, rows), child_seed(seed, "strata"), n_init=1)
+    order = np.lexsort((rng.random(len(X)), strata.predict(X)))
+    steps = (np.arange(rows) + rng.random()) * len(X) / rows
+    return np.sort(order[steps.astype(int)])
