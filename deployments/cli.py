@@ -1,5 +1,6 @@
 """By hand: the `resegment` command. Heavy things load in the command that needs them."""
 
+import difflib
 import gc
 import os
 import signal
@@ -57,13 +58,15 @@ ContractName = Annotated[
 LimitsGiven = Annotated[
     list[str] | None,
     typer.Option(
-        "--limit", metavar="NAME=VALUE", help="Set a limit, as max_quarantine_share=0.02."
+        "--limit",
+        metavar="NAME=VALUE",
+        help="Set a limit or threshold, as max_quarantine_share=0.02 or min_survival=0.8.",
     ),
 ]
 Delimiter = Annotated[str, typer.Option(help="Between cells, where it cannot be told.")]
 Decimal = Annotated[str, typer.Option(help="'.' or ',', where it cannot be told.")]
 Encoding = Annotated[str, typer.Option(help="As latin-1, where it cannot be told.")]
-Space = Literal["auto", "none", "pca", "autoencoder"]
+Preset = Literal["monthly", "notebook"]
 
 RUNS = Path("runs")
 
@@ -82,8 +85,11 @@ def run(
     contract: ContractName = "ccdata",
     segments: Annotated[str, typer.Option(help="How many segments: auto, or a number.")] = "auto",
     embedding: Annotated[
-        Space, typer.Option(help="The space customers are clustered in.")
+        str, typer.Option(help="The space: auto, none, pca or autoencoder.")
     ] = "auto",
+    preset: Annotated[
+        Preset, typer.Option(help="notebook: the usual notebook, measured beside ours.")
+    ] = "monthly",
     seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same segments.")] = 0,
     resume: Annotated[str | None, typer.Option(metavar="RUN_ID", help="Finish a run.")] = None,
     limit: LimitsGiven = None,
@@ -98,16 +104,18 @@ def run(
     with console.session(as_json, debug) as shown:
         if resume == "":  # as an unset variable of a shell gives
             raise InputError("--resume: no run id. `resegment runs` lists what is there.")
-        asked_for = {
+        asked_for: dict[str, Any] = {
             "source": _source(source, delimiter, decimal, encoding),
             "month": month,
             "contract": contract,
+            "preset": preset,
             "selection": {"segments": _segments(segments)},
             "embedding": {"embedding": embedding},
-            "limits": _limits(limit),
             "seed": seed,
             "runs": str(runs.resolve()),
         }
+        for part, thresholds in _thresholds(limit).items():
+            asked_for[part] = {**thresholds, **asked_for.get(part, {})}
         summary = _run_flow(asked_for, resume or "", shown, debug)
         shown.run(summary)
         if summary["status"] != "candidate":
@@ -147,7 +155,7 @@ def check(
         asked_for = {
             "source": _source(source, delimiter, decimal, encoding),
             "month": month,
-            "limits": _limits(limit),
+            **_thresholds(limit),
         }
         parameters = SegmentParameters.model_validate(asked_for)
         table_contract = load_contract(contract)
@@ -267,11 +275,31 @@ def _source(uri: str, delimiter: str, decimal: str, encoding: str) -> dict[str, 
     return {"uri": uri, "delimiter": delimiter, "decimal": decimal, "encoding": encoding}
 
 
-def _limits(given: list[str] | None) -> dict[str, str]:
+def _thresholds(given: list[str] | None) -> dict[str, dict[str, str]]:
+    """Each limit and threshold below the part of the parameters that knows it."""
+    parts: dict[str, dict[str, str]] = {}
     for one in given or []:
-        if "=" not in one:
+        name, equals, value = one.partition("=")
+        if not equals:
             raise InputError(f"--limit {one}: write NAME=VALUE, as max_quarantine_share=0.02.")
-    return dict(one.split("=", 1) for one in given or [])
+        parts.setdefault(_part_of(name), {})[name] = value
+    return parts
+
+
+def _part_of(name: str) -> str:
+    from flows.parameters import SegmentParameters
+
+    fields = SegmentParameters.model_fields
+    parts = ("limits", "selection", "scaling", "plain_rule", "typicality", "embedding")
+    known = {part: getattr(fields[part].annotation, "model_fields", {}) for part in parts}
+    if name in ("segments", "embedding"):
+        raise InputError(f"--limit {name}: say --{name}.")
+    for part, names in known.items():
+        if name in names:
+            return part
+    near = difflib.get_close_matches(name, [one for names in known.values() for one in names], 1)
+    hint = f" Did you mean {near[0]}?" if near else ""
+    raise InputError(f"--limit {name}: no such limit or threshold.{hint}")
 
 
 def _segments(text: str) -> int:

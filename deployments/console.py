@@ -252,10 +252,11 @@ def _in_words(error: Exception) -> ResegmentError:
     if isinstance(error, ResegmentError):
         return error
     if isinstance(error, ValidationError):
-        problems = "; ".join(
-            f"{'.'.join(map(str, one['loc']))}: {one['msg'].removeprefix('Value error, ')}"
+        told = [
+            (".".join(map(str, one["loc"])), one["msg"].removeprefix("Value error, "))
             for one in error.errors()
-        )
+        ]
+        problems = "; ".join(f"{where}: {what}" if where else what for where, what in told)
         return InputError(f"the call is wrong: {problems}")
     if isinstance(error, OSError) and error.errno:
         what = error.filename or "the output"

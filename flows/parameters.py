@@ -7,9 +7,10 @@ import os
 import re
 from datetime import datetime
 from pathlib import Path
+from typing import Literal
 
 import pandas as pd
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from expectations.rules import Limits
 from tasks.embedding import EmbeddingOptions
@@ -25,6 +26,12 @@ class SegmentParameters(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
+    preset: Literal["monthly", "notebook"] = Field(
+        default="monthly",
+        title="Preset",
+        description="monthly chooses and audits; notebook reruns the usual notebook beside it "
+        "(means, z-scores, seven segments), for comparison: it is never published.",
+    )
     source: SourceOptions = Field(default=SourceOptions(), title="Customers")
     month: str = Field(
         default="",
@@ -51,6 +58,21 @@ class SegmentParameters(BaseModel):
         title="Runs folder",
         description="Where run folders go. Empty: RESEGMENT_RUNS, else ./runs.",
     )
+
+    @model_validator(mode="after")
+    def _a_preset_is_whole(self) -> "SegmentParameters":
+        own = {
+            "segments": self.selection.segments != 0,
+            "embedding": self.embedding.embedding != "auto",
+            "scaling": self.scaling != ScalingOptions(),
+        }
+        given = [name for name, is_set in own.items() if is_set]
+        if self.preset == "notebook" and given:
+            raise ValueError(
+                f"the preset notebook has a way of its own with {' and '.join(given)}: "
+                "leave that as it is, or take the preset monthly"
+            )
+        return self
 
     @field_validator("month")
     @classmethod

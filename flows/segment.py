@@ -87,6 +87,8 @@ def conclude(run: Run) -> State:
     if asked:
         message = f"{run.id}: the gate of {', '.join(asked)} asks for a person's decision."
         return Completed(name="Awaiting", message=message)
+    if not run.manifest["publishable"]:
+        return Completed(message=f"{run.id}: complete, for comparison; it is never published.")
     return Completed(message=f"{run.id}: complete, a candidate for publication.")
 
 
@@ -131,6 +133,7 @@ def first_facts(
         "versions": {name: _version(name) for name in PACKAGES},
         "started": _now(),
         "flow_run_id": str(flow_run.id),
+        "publishable": parameters.preset == "monthly",
         "publication": None,
         "decisions": [],
     }

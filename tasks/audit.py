@@ -65,9 +65,13 @@ class Audit:
 
     def fit(self, k: int, space: str = "none") -> Partition:
         """The fit on all customers: where no sample was taken, the one that is published."""
-        seed = child_seed(self.seed, "embedding", space)
-        Z = embed(fit_space(space, self.X, self.embedding, seed), self.X)
+        Z = embed(self.published_space(space), self.X)
         return Partition(published_kmeans(Z, k, self.seed, space).predict(Z), k, Z)
+
+    def published_space(self, space: str) -> Any:
+        """The fitted space that is published: of networks, the mean of several."""
+        seed = child_seed(self.seed, "embedding", space)
+        return fit_space(space, self.X, self.embedding, seed)
 
     def stability(
         self, fitted: Partition, resamples: int, may_fail: int | None = None, space: str = "none"

@@ -1,7 +1,7 @@
 """Every candidate on one line, the plain rule among them, and the one that is chosen."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -11,7 +11,7 @@ from expectations.contract import Contract
 from expectations.errors import InputError
 from tasks.audit import Audit, Candidate, audit_sample
 from tasks.confidence import calibrate, gaps_of
-from tasks.embedding import SPACES, EmbeddingOptions, fit_space
+from tasks.embedding import SPACES, EmbeddingOptions
 from tasks.outcome import Outcome
 from tasks.plain_rule import PlainRule, PlainRuleOptions, judge_plain_rule
 from tasks.scaling import business_columns
@@ -26,7 +26,7 @@ from tasks.selection import (
     choose_space,
     elbow,
 )
-from tasks.yardsticks import NAN, Partition, Reference, agreement, left_out_eta_squared
+from tasks.yardsticks import NAN, YARDSTICKS, Partition, Reference, agreement, left_out_eta_squared
 
 PLAIN = "none"
 RULE, TUNED_RULE = "plain rule", "plain rule, tuned"
@@ -35,6 +35,7 @@ NEVER_REFITTED = {"bootstrap_ari": 1.0, "worst_jaccard": 1.0, "survival": 1.0, "
 OF_THE_RULE = ("verdict", "says", "lead", "lead_error", "excesses")
 
 Progress = Callable[[int, int], None]
+Verdicts = dict[tuple[str, int], str]  # by space and k
 
 
 def select_segments(
@@ -73,68 +74,118 @@ def select_segments(
         into confidence; `log` the choice in words. Raises `InputError` where there are too few
         customers for the segments asked for, or for two.
     """
-    with threadpool_limits(1):  # candidates share the cores, not their sums
-        return _select(scaled, clean, contract, options, embedding, plain_rule, seed, on_progress)
-
-
-def _select(
-    scaled: pd.DataFrame,
-    clean: pd.DataFrame,
-    contract: Contract,
-    options: SelectionOptions,
-    embedding: EmbeddingOptions,
-    plain_rule: PlainRuleOptions,
-    seed: int,
-    on_progress: Progress | None,
-) -> Outcome:
     X = scaled.drop(columns=contract.id.column).to_numpy()  # (n_customers, n_features)
     ks = possible_ks(options.segments, len(X))
-    others = [name for name in SPACES if name != PLAIN and embedding.embedding in ("auto", name)]
-    told = Told(on_progress, len(ks) + len(others) + 3)
     rows = audit_sample(X, options.audit_rows, seed)
-    audit = Audit(reference_of(X, clean, contract, rows, seed), X[rows], embedding, seed)
-    plain = audit.curve(ks, audited(ks, options), options.resamples, told.after)
-    null = told.after(audit.null_curve(ks))
-    by_rule = choose_k(lines_of(plain.values()), options)
-    k = options.segments or by_rule.chosen
-    log: dict[str, Any] = {
+    told = Told(on_progress, len(ks) + len(other_spaces(embedding)) + 3)
+    with threadpool_limits(1):  # candidates share the cores, not their sums
+        audit = Audit(reference_of(X, clean, contract, rows, seed), X[rows], embedding, seed)
+        plain = audit_plain(audit, ks, options, told)
+        k = options.segments or plain.by_rule.chosen
+        if k is None:
+            told.all()
+            return nothing_stable(plain, len(rows))
+        spaces = audit_spaces(audit, plain.candidates[k], options, told)
+        judged = judge(audit, clean.iloc[rows], contract, spaces.chosen, plain_rule)
+        told.after()
+        table = table_of(
+            [*plain.candidates.values(), *spaces.others, *rule_candidates(audit, judged)],
+            plain.null,
+            plain.verdicts | spaces.verdicts | rule_verdict(judged),
+            spaces.chosen,
+        )
+        learned = {
+            "embedding.skops": told.after(audit.published_space(spaces.chosen.space)),
+            "confidence.parquet": confidence_curve(spaces.chosen),
+        }
+    log = {
+        **log_of(plain, options.segments, len(rows)),
         "k": k,
-        "why": why_k(by_rule, options.segments),
-        "pinned": bool(options.segments),
-        "elbow": elbow(lines_of(one for one in plain.values() if one.k in CURVE)),
-        "audited": len(rows),
-    }
-    verdicts = {(PLAIN, number): words for number, words in by_rule.verdicts.items()}
-    if k is None:
-        told.all()
-        table = table_of(plain.values(), null, verdicts, None)
-        return Outcome(table, log={**log, "space": None})
-    spaces = {PLAIN: plain[k]}
-    spaces |= {name: told.after(audit.space(name, k, options.space_resamples)) for name in others}
-    compared = choose_space(figures_of(spaces, audit.reference, options), options)
-    is_pinned = embedding.embedding != "auto"
-    chosen = spaces[embedding.embedding if is_pinned else compared.chosen]
-    verdicts |= {(name, k): words for name, words in compared.verdicts.items()}
-    judged = judge(audit, clean.iloc[rows], contract, chosen, plain_rule)
-    told.after()
-    everyone = [
-        *plain.values(),
-        *(spaces[name] for name in others),
-        *rule_candidates(audit, judged),
-    ]
-    verdicts |= {(TUNED_RULE, one.k): judged.says for one in everyone if judged}
-    transformer = fit_space(
-        chosen.space, X[rows], embedding, child_seed(seed, "embedding", chosen.space)
-    )
-    told.all()
-    log |= {
-        "space": chosen.space,
-        "why_space": f"{chosen.space}: as asked for" if is_pinned else compared.why,
-        "metrics": chosen.line,
+        "space": spaces.chosen.space,
+        "why_space": spaces.why,
+        "metrics": metrics_of(spaces.chosen),
         "plain_rule": judged and {name: getattr(judged, name) for name in OF_THE_RULE},
     }
-    learned = {"embedding.skops": transformer, "confidence.parquet": confidence_curve(chosen)}
-    return Outcome(table_of(everyone, null, verdicts, chosen), learned, log)
+    return Outcome(table, learned, log)
+
+
+class Plain(NamedTuple):
+    """The candidates of the plain space by k, permuted columns beside them, and what is chosen."""
+
+    candidates: dict[int, Candidate]
+    null: pd.DataFrame
+    by_rule: Choice
+
+    @property
+    def verdicts(self) -> Verdicts:
+        """What the rule says of each k."""
+        return {(PLAIN, k): words for k, words in self.by_rule.verdicts.items()}
+
+
+class Spaces(NamedTuple):
+    """The other spaces at one k, the candidate that is chosen, and why."""
+
+    others: list[Candidate]
+    chosen: Candidate
+    why: str
+    verdicts: Verdicts
+
+
+def audit_plain(audit: Audit, ks: Sequence[int], options: SelectionOptions, told: "Told") -> Plain:
+    """Audit every k of the plain space, and choose."""
+    candidates = audit.curve(ks, audited(ks, options), options.resamples, told.after)
+    null = told.after(audit.null_curve(ks))
+    return Plain(candidates, null, choose_k(lines_of(candidates.values()), options))
+
+
+def audit_spaces(audit: Audit, plain: Candidate, options: SelectionOptions, told: "Told") -> Spaces:
+    """Audit the other spaces at the plain one's k, and choose unless one was asked for."""
+    asked_for = audit.embedding.embedding
+    others = [
+        told.after(audit.space(name, plain.k, options.space_resamples))
+        for name in other_spaces(audit.embedding)
+    ]
+    by_name = {one.space: one for one in (plain, *others)}
+    compared = choose_space(figures_of(by_name, audit.reference, options), options)
+    verdicts = {(name, plain.k): words for name, words in compared.verdicts.items()}
+    if asked_for == "auto":
+        return Spaces(others, by_name[compared.chosen], compared.why, verdicts)
+    return Spaces(others, by_name[asked_for], f"{asked_for}: as asked for", verdicts)
+
+
+def other_spaces(embedding: EmbeddingOptions) -> list[str]:
+    """Which spaces are measured beside the plain one."""
+    return [name for name in SPACES if name != PLAIN and embedding.embedding in ("auto", name)]
+
+
+def nothing_stable(plain: Plain, n_audited: int) -> Outcome:
+    """The table without a choice, for the gate to refuse."""
+    table = table_of(plain.candidates.values(), plain.null, plain.verdicts, None)
+    return Outcome(table, log={**log_of(plain, 0, n_audited), "k": None, "space": None})
+
+
+def log_of(plain: Plain, pinned: int, n_audited: int) -> dict[str, Any]:
+    """The choice of k in words, and what it rests on."""
+    curve = lines_of(one for one in plain.candidates.values() if one.k in CURVE)
+    return {
+        "why": why_k(plain.by_rule, pinned),
+        "pinned": bool(pinned),
+        "elbow": elbow(curve),
+        "audited": n_audited,
+    }
+
+
+def metrics_of(candidate: Candidate) -> dict[str, float | None]:
+    """Its yardsticks as JSON values."""
+    figures = {name: candidate.line[name] for name in YARDSTICKS}
+    return {name: None if np.isnan(figure) else figure for name, figure in figures.items()}
+
+
+def rule_verdict(judged: PlainRule | None) -> Verdicts:
+    """What is said of the tuned rule, by its name and number of groups."""
+    if judged is None:
+        return {}
+    return {(TUNED_RULE, len(np.unique(judged.tuned_labels))): judged.says}
 
 
 def reference_of(
@@ -241,7 +292,7 @@ def lines_of(candidates: Iterable[Candidate]) -> pd.DataFrame:
 def table_of(
     candidates: Iterable[Candidate],
     null: pd.DataFrame,
-    verdicts: Mapping[tuple[str, int], str],
+    verdicts: Verdicts,
     chosen: Candidate | None,
 ) -> pd.DataFrame:
     """The selection stage: the candidates' figures, the null beside plain scaling, the verdicts."""

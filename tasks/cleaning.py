@@ -1,13 +1,19 @@
 """Set broken rows aside and fill the gaps that the contract allows."""
 
+from typing import Literal
+
 import pandas as pd
 
 from expectations.contract import Contract
 from expectations.rules import UNREADABLE, row_rules
 from tasks.outcome import Outcome
 
+Statistic = Literal["median", "mean"]
 
-def clean_customers(raw: pd.DataFrame, contract: Contract) -> Outcome:
+
+def clean_customers(
+    raw: pd.DataFrame, contract: Contract, statistic: Statistic = "median"
+) -> Outcome:
     """One row per customer whose row breaks no rule that sets rows aside.
 
     Parameters
@@ -17,22 +23,24 @@ def clean_customers(raw: pd.DataFrame, contract: Contract) -> Outcome:
         `_unreadable`.
     contract : Contract
         Says which rules set rows aside.
+    statistic : str
+        What a gap is filled with: the column's median or mean.
 
     Returns
     -------
     Outcome
-        `table` is `raw` without the broken rows, numbers filled with their median; `log` has
+        `table` is `raw` without the broken rows, gaps in numbers filled; `log` has
         the number kept and set aside, and per column how many gaps were filled with what.
     """
     kept = raw[~broken_rows(raw, contract)].drop(columns=UNREADABLE).reset_index(drop=True)
     numbers = list(contract.numeric)
     gaps = kept[numbers].isna().sum()
-    medians = kept[numbers].median()
-    clean = kept.fillna(medians)
+    fillings = kept[numbers].agg(statistic)
+    clean = kept.fillna(fillings)
     filled = {
-        name: {"rows": int(gaps[name]), "median": float(medians[name])}
+        name: {"rows": int(gaps[name]), statistic: float(fillings[name])}
         for name in numbers
-        if gaps[name] and pd.notna(medians[name])
+        if gaps[name] and pd.notna(fillings[name])
     }
     log = {"kept": len(clean), "quarantined": len(raw) - len(clean), "filled": filled}
     return Outcome(clean, log=log)

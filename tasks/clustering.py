@@ -1,6 +1,6 @@
 """K-means on the chosen space, and the pipeline that assigns a customer to a segment."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -29,7 +29,6 @@ def cluster_customers(
     chosen: Mapping[str, Any],
     typicality: TypicalityOptions,
     seed: int,
-    on_progress: Callable[[int, int], None] | None = None,
 ) -> Outcome:
     """Assign every customer to one of k segments, and say how sure that is.
 
@@ -51,8 +50,6 @@ def cluster_customers(
         The judge of customers who fit nowhere.
     seed : int
         The run's seed.
-    on_progress : callable, optional
-        Called with (epochs trained, epochs in all) where the judge is a network.
 
     Returns
     -------

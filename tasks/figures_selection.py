@@ -5,10 +5,11 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from tasks.drawing import ACCENT, INK, NORMAL, QUIET, SMALL, WARM, legend, panels, title
+from tasks.drawing import ACCENT, INK, NORMAL, QUIET, SMALL, WARM, panels, title
 
 PLAIN = "none"
 RULES = "plain rule"
+PRESETS = ("notebook",)  # what is chosen there is no point of the curve
 
 
 def draw_selection(candidates: pd.DataFrame, min_survival: float) -> Figure:
@@ -21,7 +22,7 @@ def draw_selection(candidates: pd.DataFrame, min_survival: float) -> Figure:
     figure, axes = panels(2, 2, 5.6)
     plain = candidates[candidates["space"] == PLAIN].sort_values("k")
     chosen = candidates[candidates["chosen"]]
-    of_plain = plain[plain["k"].isin(chosen["k"])]
+    of_plain = plain[plain["k"].isin(chosen.loc[~chosen["space"].isin(PRESETS), "k"])]
     for ax, yardstick, marked, words in (
         (axes[0], "inertia", of_plain, "Inertia (the elbow)"),
         (axes[1], "silhouette", chosen, "Silhouette in the reference space"),
@@ -39,7 +40,8 @@ def draw_selection(candidates: pd.DataFrame, min_survival: float) -> Figure:
         ax.margins(y=0.14)
         ax.set_xlabel("number of segments", color=INK, fontsize=SMALL)
         if ax.get_legend_handles_labels()[1]:
-            legend(ax)
+            ax.legend(loc="best", frameon=False, fontsize=SMALL, labelcolor=INK)
+    axes[2].set_xlim(axes[0].get_xlim())
     axes[0].yaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
     axes[2].yaxis.set_major_formatter(lambda value, _: f"{value:.0%}")
     return figure

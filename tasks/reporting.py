@@ -32,6 +32,8 @@ CAPTIONS: Mapping[str, str] = {
     "profiles": "Medians per segment; within a line, the darker the higher",
     "selection": "How the number of segments was chosen: inertia, silhouette, how often the "
     "weakest segment is found again, and the variance explained; beside permuted columns",
+    "notebook": "The usual notebook: its elbow and silhouettes, and its segments on two principal "
+    "components, as density",
     "training": "Training of the autoencoder",
     "distributions": "Distributions between the 5 and 95 % quantiles, money and counts on a log "
     "scale; rare cells are left empty, and a bar that is cut off says its share",
@@ -58,11 +60,14 @@ def summarise(manifest: Mapping[str, Any], folder: Path) -> dict[str, Any]:
         "status": manifest["status"],
         "error": manifest.get("error"),
         "model": manifest["model"],
+        "preset": manifest["parameters"].get("preset", "monthly"),
         "source": manifest["source"]["uri"],
         "rows": manifest.get("rows"),
         "k": logs.get("selection", {}).get("k"),
         "why": logs.get("selection", {}).get("why"),
         "space": logs.get("selection", {}).get("space"),
+        "elbow": logs.get("selection", {}).get("elbow"),
+        "monthly": logs.get("selection", {}).get("monthly"),
         "why_space": logs.get("selection", {}).get("why_space"),
         "embedding": _embedding(logs),
         "features": logs.get("scaled", {}).get("features", []),
@@ -145,6 +150,18 @@ def _without_gaps(line: Mapping[Any, Any]) -> dict[str, Any]:
     return {str(key): None if pd.isna(value) else value for key, value in line.items()}
 
 
+def _beside(
+    candidates: Sequence[Mapping[str, Any]], monthly: Mapping[str, Any]
+) -> list[Mapping[str, Any]]:
+    """What the usual notebook chose, what its network gives, and what the monthly preset chose."""
+    return [
+        one
+        for one in candidates
+        if one["chosen"] or one["space"] == "notebook autoencoder"
+        if monthly["k"]
+    ] + [one for one in candidates if (one["space"], one["k"]) == ("none", monthly["k"])]
+
+
 def render_markdown(summary: Mapping[str, Any], pictures: Mapping[str, bytes]) -> str:
     """The page that the Prefect UI shows of a run."""
     return _template("summary.md.j2").render(run=summary, pictures=_inline(pictures))
@@ -163,6 +180,7 @@ def render_report(
         run=summary,
         left_out=left_out_in_words(summary["left_out"]),
         candidates=candidates,
+        beside=_beside(candidates, summary["monthly"] or {"k": None}),
         yardsticks=YARDSTICKS,
         pictures=_inline(pictures),
     )

@@ -17,8 +17,10 @@ from tasks.candidates import select_segments
 from tasks.cleaning import clean_customers
 from tasks.clustering import cluster_customers
 from tasks.embedding import EmbeddingOptions, embed_customers
+from tasks.figures_notebook import draw_notebook
 from tasks.figures_selection import draw_selection
 from tasks.ingestion import Fetched, SourceOptions
+from tasks.notebook import scale_as_notebook, select_as_notebook
 from tasks.outcome import Outcome
 from tasks.plain_rule import PlainRuleOptions
 from tasks.profiling import profile_segments
@@ -77,6 +79,7 @@ def clean(raw: Path, run: Run) -> Path:
         clean_customers,
         raw,
         run.contract,
+        "mean" if _is_notebook(run) else "median",
         rules=lambda *_: rules.clean_rules(run.contract, kept),
     )
 
@@ -91,6 +94,8 @@ def scale(clean: Path, run: Run) -> Path:
         features = tuple(made.log["features"])
         return rules.scaled_rules(clean[id_column], id_column, features, left_out)
 
+    if _is_notebook(run):
+        return run.commit("scaled", scale_as_notebook, clean, run.contract, rules=asked)
     options = ScalingOptions(**run.asked_for["scaling"])
     return run.commit("scaled", scale_customers, clean, run.contract, options, rules=asked)
 
@@ -102,12 +107,15 @@ def select(scaled: Path, clean: Path, run: Run) -> Path:
 
     def asked(made: Outcome, *_: Any) -> tuple:
         thresholds = options.min_smallest_share, options.min_survival, options.min_bootstrap_ari
-        nothing = "" if made.log["k"] else made.log["why"]
-        return rules.selection_rules(*thresholds, options.segments, nothing)
+        pinned = made.log["k"] if made.log["pinned"] else 0
+        return rules.selection_rules(*thresholds, pinned, "" if made.log["k"] else made.log["why"])
 
     return run.commit(
         "selection",
-        partial(select_segments, on_progress=artifacts.progress("selection")),
+        partial(
+            select_as_notebook if _is_notebook(run) else select_segments,
+            on_progress=artifacts.progress("selection"),
+        ),
         scaled,
         clean,
         run.contract,
@@ -187,6 +195,9 @@ def draw(selection: Path, publication: Path, run: Run) -> list[Path]:
         run.attach("figures/segments.png", figures.draw_segments, publication),
         run.attach("figures/profiles.png", figures.draw_profiles, publication, numeric),
     ]
+    if _is_notebook(run):
+        parts = [run.path(f"notebook_{name}.parquet") for name in ("curves", "map")]
+        drawn.append(run.attach("figures/notebook.png", draw_notebook, *parts))
     if run.log("selection")["space"] == "autoencoder":
         curve = run.path("training.parquet")
         drawn.append(run.attach("figures/training.png", figures.draw_training, curve))
@@ -216,6 +227,10 @@ def _candidate_lines(run: Run) -> list[dict[str, Any]]:
             run.attach("figures/selection.png", draw_selection, path, min_survival)
             return reporting.candidate_lines(run.read(path))
     return []
+
+
+def _is_notebook(run: Run) -> bool:
+    return run.asked_for["preset"] == "notebook"
 
 
 def _limits(run: Run) -> Limits:

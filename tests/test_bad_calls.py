@@ -26,6 +26,11 @@ MONTH = "the call is wrong: month: '2026-13' is no month: write YYYY-MM, as 2026
 NO_RUN = "no run {id} in {runs}. `resegment runs` lists what is there."
 WRONG: list[tuple[str, str]] = [
     ("run --segments 1", "--segments '1': say auto, or a number from 2 to 50."),
+    ("run --limit min_survial=1", "no such limit or threshold. Did you mean min_survival?"),
+    ("run --limit min_survival=2", "selection.min_survival: Input should be less than or equal"),
+    ("run --limit segments=4", "--limit segments: say --segments."),
+    ("run --embedding umap", "should be 'auto', 'none', 'pca' or 'autoencoder'"),
+    ("run --preset weekly", "'weekly' is not one of 'monthly', 'notebook'"),
     ("run --segments abc", "--segments 'abc': say auto, or a number from 2 to 50."),
     ("run --segments 51", "--segments '51': say auto, or a number from 2 to 50."),
     ("run --month 2026-13", MONTH),

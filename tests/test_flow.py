@@ -4,6 +4,7 @@ import base64
 import html
 import json
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -260,6 +261,8 @@ def test_without_structure_the_month_is_refused_in_words(
     assert "Why no segmentation is stable" in report
     assert "then stopped" in report
     assert len(pd.read_parquet(folder / "refused-selection.parquet")) == 11
+    anything = ("--limit", "min_survival=0", "--limit", "min_bootstrap_ari=0")
+    assert resegment(*words, *anything).exit_code == 0
 
 
 def test_permuted_columns_leave_no_feature_and_the_month_is_refused(
@@ -288,6 +291,62 @@ def test_synthetic_is_said_wherever_it_is_shown(
     assert synthetic_run.manifest["origin"] == "synthetic"
     truth = pd.read_parquet(synthetic_run.folder / "truth.parquet")
     assert len(truth) == synthetic_run.manifest["rows"]["source"] == 2000
+
+
+def test_the_usual_notebook_is_measured_beside_the_monthly_preset_and_never_published(
+    resegment: Callable[..., Any], csv_of: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from tasks import steps
+    from tasks.notebook_network import Design
+    from tasks.sample import draw_month
+
+    quick = partial(
+        steps.select_as_notebook, design=Design((4,), (4,), epochs=1), network_resamples=1
+    )
+    monkeypatch.setattr(steps, "select_as_notebook", quick)
+    month = draw_month(2000, pd.Period("2026-03", "M"), seed=0).table
+    result = resegment("run", "--source", csv_of(month), "--preset", "notebook", "--json")
+    assert result.exit_code == 0, result.output
+    summary = json.loads(result.stdout)
+    assert (summary["preset"], summary["k"], summary["space"]) == ("notebook", 7, "none")
+    assert len(summary["features"]) == 17
+    assert summary["why"].startswith("7: as the usual notebook does")
+    assert summary["monthly"]["k"] == 7
+    folder = Path(summary["run_dir"])
+    run = Run(folder, folder.name)
+    assert run.manifest["publishable"] is False
+    filled = run.log("clean")["filled"]["MINIMUM_PAYMENTS"]
+    assert filled["mean"] == pytest.approx(month["MINIMUM_PAYMENTS"].mean())
+    table = pd.read_parquet(run.path("selection"))
+    chosen = table[table["chosen"]]
+    assert chosen[["space", "k"]].to_numpy().tolist() == [["notebook", 7]]
+    assert {"none", "plain rule", "notebook autoencoder"} <= set(table["space"])
+    segments = pd.read_parquet(run.path("segments"))["segment"].nunique()
+    assert segments == 7
+    report = (folder / "report.html").read_text()
+    for words in ("The usual notebook, for comparison", "monthly preset, k = 7", "never published"):
+        assert words in report
+    assert (folder / "figures" / "notebook.png").exists()
+
+
+def test_the_notebook_has_a_way_of_its_own(resegment: Callable[..., Any]) -> None:
+    for words in (("--segments", "5"), ("--embedding", "pca")):
+        result = resegment("run", "--preset", "notebook", *words)
+        assert result.exit_code == 2
+        assert f"a way of its own with {words[0].removeprefix('--')}" in result.output
+
+
+def test_another_judge_of_who_fits_nowhere_can_be_asked_for(
+    resegment: Callable[..., Any], csv_of: Callable[..., Path], month_of_600: pd.DataFrame
+) -> None:
+    asked = ("--limit", "judge=autoencoder", "--limit", "typical_share=0.9")
+    words = ("run", "--source", csv_of(month_of_600), *PINNED, *asked, "--json")
+    summary = json.loads(resegment(*words).stdout)
+    assert summary["untypical_share"] == pytest.approx(0.1, abs=0.01)
+    model = keeping.load(Path(summary["run_dir"]) / "model.skops")
+    assert model.typicality_.judge == "autoencoder"
+    raw = pd.read_parquet(Path(summary["run_dir"]) / "clean.parquet")
+    assert 1 - model.is_typical(raw).mean() == pytest.approx(summary["untypical_share"])
 
 
 def test_a_source_may_contain_the_month(
