@@ -20,12 +20,13 @@ class ScalingOptions(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    max_spearman: float = Field(
+    max_correlation: float = Field(
         default=0.85,
         gt=0,
         le=1,
         title="Duplicate columns",
-        description="A column whose |Spearman| with a kept one reaches this is left out.",
+        description="A column is left out whose correlation with a kept one reaches this, by ranks "
+        "or (money and counts as log1p) by values.",
     )
     min_explained: float = Field(
         default=0.02,
@@ -89,10 +90,9 @@ def scale_customers(clean: pd.DataFrame, contract: Contract, options: ScalingOpt
         (impute, transform, scale) that takes a frame with the contract's columns; `log` the
         kept features and those left out, with why. Without a feature there is no pipeline.
     """
-    numbers = clean[list(contract.features)]
-    distinct, duplicates = prune_duplicates(numbers, options.max_spearman)
-    logged = business_columns(clean, contract)[distinct]
-    features, noise = prune_noise(logged, options.min_explained)
+    logged = business_columns(clean, contract)[list(contract.features)]
+    distinct, duplicates = prune_duplicates(logged, options.max_correlation)
+    features, noise = prune_noise(logged[distinct], options.min_explained)
     log = {"features": features, "dropped": [*duplicates, *noise]}
     if not features:
         return Outcome(clean[[contract.id.column]].reset_index(drop=True), log=log)
@@ -113,19 +113,23 @@ def business_columns(clean: pd.DataFrame, contract: Contract) -> pd.DataFrame:
     return numbers.assign(**{str(name): signed_log(numbers[name].to_numpy()) for name in logged})
 
 
-def prune_duplicates(numbers: pd.DataFrame, max_spearman: float) -> tuple[list[str], list[dict]]:
-    """Leave out each column whose |Spearman| with an already kept one is too high.
+def prune_duplicates(
+    features: pd.DataFrame, max_correlation: float
+) -> tuple[list[str], list[dict]]:
+    """Leave out each column, (n_customers, n_features), that is too like an already kept one.
 
-    Columns are taken in order, so of two duplicates the one named first in the contract stays.
+    By |Spearman| or |Pearson|, whichever is larger: ranks alone miss the near-copy of a column in
+    which many values are equal. Columns are taken in order, so of two duplicates the one named
+    first in the contract stays.
     """
-    correlation = numbers.corr("spearman").abs()
+    correlation = np.maximum(features.corr("spearman").abs(), features.corr("pearson").abs())
     kept: list[str] = []
     dropped = []
-    for name in numbers.columns:
+    for name in features.columns:
         twins = correlation.loc[name, kept].to_numpy(float)
-        if len(twins) and twins.max() >= max_spearman:
-            twin = kept[int(twins.argmax())]
-            dropped.append({"column": name, "twin": twin, "spearman": round(float(twins.max()), 3)})
+        if len(twins) and twins.max() >= max_correlation:
+            twin, correlated = kept[int(twins.argmax())], round(float(twins.max()), 3)
+            dropped.append({"column": name, "twin": twin, "correlation": correlated})
         else:
             kept.append(name)
     return kept, dropped
@@ -167,7 +171,7 @@ def left_out_in_words(dropped: Sequence[Mapping[str, Any]]) -> str:
     if not dropped:
         return ""
     why = (
-        f"{one['column']} (like {one['twin']}, |Spearman| {one['spearman']:.2f})"
+        f"{one['column']} (like {one['twin']}, correlation {one['correlation']:.2f})"
         if "twin" in one
         else f"{one['column']} (noise: the others explain {max(one['explained'], 0):.1%} of it)"
         for one in dropped

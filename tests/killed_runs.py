@@ -26,7 +26,8 @@ def run_until(stage: str, source: str, runs: str) -> None:
     Run._enter = enter_and_die  # type: ignore[method-assign]
     asked_for = {
         "source": {"uri": source},
-        "selection": {"segments": 4},
+        "selection": {"segments": 4, "resamples": 10},
+        "plain_rule": {"null_draws": 2},
         "embedding": {"embedding": "none"},
         "runs": f"{runs}/{stage}",
     }

@@ -53,16 +53,17 @@ class Mixture(NamedTuple):
 def planted_mixture(k: int, seed: int, log: bool = False, rows: int = 3000) -> Mixture:
     """A mixture of k Gaussians in eight columns, as amounts (`log`) or as scores.
 
-    Unequal sizes, the smallest 6 %; centres are drawn from a normal of twice the spread until no
-    two lie nearer than 4 standard deviations; a customer in twenty has three times the spread.
+    Unequal sizes, the smallest 6 %; centres are drawn from a normal of three times the spread
+    until no two lie nearer than 4 standard deviations; a customer in twenty has three times the
+    spread.
     """
     rng = np.random.default_rng([seed, k])
     more = rng.dirichlet(np.full(k - 1, 3.0)) * (1 - 0.06 * k)
     counts = np.round((0.06 + np.append(more, 0)) * rows).astype(int)
     counts[0] += rows - counts.sum()
-    centres = rng.normal(0, 2, (k, 8))
+    centres = rng.normal(0, 3, (k, 8))
     while pdist(centres).min() < 4:
-        centres = rng.normal(0, 2, (k, 8))
+        centres = rng.normal(0, 3, (k, 8))
     truth = rng.permutation(np.repeat(np.arange(k), counts))
     ordinary = rng.random(rows) >= 0.05
     X = centres[truth] + rng.normal(size=(rows, 8)) * np.where(ordinary, 1, 3)[:, None]

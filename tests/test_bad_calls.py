@@ -26,11 +26,16 @@ MONTH = "the call is wrong: month: '2026-13' is no month: write YYYY-MM, as 2026
 NO_RUN = "no run {id} in {runs}. `resegment runs` lists what is there."
 WRONG: list[tuple[str, str]] = [
     ("run --segments 1", "--segments '1': say auto, or a number from 2 to 50."),
-    ("run --limit min_survial=1", "no such limit or threshold. Did you mean min_survival?"),
-    ("run --limit min_survival=2", "selection.min_survival: Input should be less than or equal"),
+    (
+        "run --limit min_survial=1",
+        "--limit min_survial: no such limit or threshold. Did you mean min_survival?",
+    ),
+    (
+        "run --limit min_survival=2",
+        "the call is wrong: selection.min_survival: Input should be less",
+    ),
     ("run --limit segments=4", "--limit segments: say --segments."),
-    ("run --embedding umap", "should be 'auto', 'none', 'pca' or 'autoencoder'"),
-    ("run --preset weekly", "'weekly' is not one of 'monthly', 'notebook'"),
+    ("run --embedding umap", "the call is wrong: embedding.embedding: Input should be 'auto'"),
     ("run --segments abc", "--segments 'abc': say auto, or a number from 2 to 50."),
     ("run --segments 51", "--segments '51': say auto, or a number from 2 to 50."),
     ("run --month 2026-13", MONTH),
@@ -82,7 +87,7 @@ def test_a_wrong_call_ends_with_exit_code_2_and_writes_nothing(
 
 
 MISUSED: list[tuple[str, str]] = [
-    ("run --embedding foo", "'--embedding': Value error, 'foo' is not one of 'auto', 'none'"),
+    ("run --preset foo", "'--preset': Value error, 'foo' is not one of 'monthly', 'notebook'"),
     ("run --seed -1", "'--seed': Input should be greater than or equal to 0"),
     ("run --nonsense", "No such option: --nonsense"),
     ("sample --output s.csv --rows 0", "'--rows': Input should be greater than or equal to 1"),

@@ -275,7 +275,17 @@ def run_of(table: pd.DataFrame, folder: Path) -> RunOf:
     path = folder / "customers.csv"
     table.to_csv(path, index=False)
     result = invoke(
-        "run", "--source", path, "--segments", 4, "--embedding", "none", "--runs", folder / "runs"
+        "run",
+        "--source",
+        path,
+        "--segments",
+        4,
+        "--embedding",
+        "none",
+        "--limit",
+        "resamples=10",
+        "--runs",
+        folder / "runs",
     )
     (made,) = (folder / "runs").iterdir()
     return RunOf(table, result, made)

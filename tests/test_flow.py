@@ -19,7 +19,8 @@ ELEVEN = [
     "BALANCE", "BALANCE_FREQUENCY", "PURCHASES", "ONEOFF_PURCHASES", "INSTALLMENTS_PURCHASES",
     "CASH_ADVANCE", "PURCHASES_FREQUENCY", "CREDIT_LIMIT", "PAYMENTS", "PRC_FULL_PAYMENT", "TENURE",
 ]  # fmt: skip
-PINNED = ("--segments", "4", "--embedding", "none")  # where the choice is not the subject
+QUICK = ("--limit", "resamples=10", "--limit", "null_draws=2")
+PINNED = ("--segments", "4", "--embedding", "none", *QUICK)  # where the choice is not the subject
 SEVEN_SIZES = [1839, 1721, 1475, 1383, 1078, 877, 577]
 
 pytestmark = pytest.mark.usefixtures("prefect_server")
@@ -81,13 +82,13 @@ def test_reference_segments_are_those_that_are_known(reference_run: dict[str, An
 
 
 def test_same_seed_gives_the_same_segments_byte_for_byte(
-    reference_run: dict[str, Any], reference_csv: Path, tmp_path: Path
+    reference_csv: Path, tmp_path: Path
 ) -> None:
-    words = ("--source", str(reference_csv), "--segments", "7", "--embedding", "none")
-    again = run_json(tmp_path, *words)
-    assert again["run_id"] != reference_run["run_id"]
-    for stage in ("scaled", "segments", "publication"):
-        first, second = (Path(r["run_dir"]) / f"{stage}.parquet" for r in (reference_run, again))
+    words = ("--source", str(reference_csv), "--segments", "7", "--embedding", "none", *QUICK)
+    runs = [run_json(tmp_path / name, *words) for name in ("first", "second")]
+    assert runs[0]["run_id"] != runs[1]["run_id"]
+    for stage in ("scaled", "selection", "segments", "publication"):
+        first, second = (Path(run["run_dir"]) / f"{stage}.parquet" for run in runs)
         assert first.read_bytes() == second.read_bytes()
 
 
@@ -139,7 +140,7 @@ def test_segments_stage_has_champion_columns_and_says_how_sure_it_is(
 def test_embeddings_complete_on_the_reference_table(
     embedding: str, reference_csv: Path, tmp_path: Path
 ) -> None:
-    words = ("--source", str(reference_csv), "--segments", "7", "--embedding", embedding)
+    words = ("--source", str(reference_csv), "--segments", "7", "--embedding", embedding, *QUICK)
     summary = run_json(tmp_path, *words)
     assert summary["space"] == embedding
     assert summary["embedding"]["width"] == 6

@@ -106,7 +106,8 @@ def run_with(
         parameters = SegmentParameters.model_validate(
             {
                 "source": {"uri": str(csv_of(month_of_600))},
-                "selection": {"segments": 4},
+                "selection": {"segments": 4, "resamples": 10},
+                "plain_rule": {"null_draws": 2},
                 "embedding": {"embedding": "none"},
                 "runs": str(tmp_path / "runs"),
             }

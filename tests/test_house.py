@@ -103,7 +103,8 @@ def test_the_command_runs_from_the_wheel_in_an_empty_folder(wheel: Path, tmp_pat
         )
 
     assert resegment("sample", "--rows", "400", "--output", str(customers)).returncode == 0
-    done = resegment("run", "--source", str(customers), "--segments", "4", "--embedding", "none")
+    quick = ("--embedding", "none", "--limit", "resamples=10")
+    done = resegment("run", "--source", str(customers), "--segments", "4", *quick)
     assert (done.returncode, done.stderr.count("\n")) == (0, 7), done.stderr
     assert "candidate" in done.stdout
     assert [path.name for path in empty.iterdir()] == ["runs"]

@@ -38,6 +38,7 @@ def manifest(until: str = "publication", **facts: Any) -> dict[str, Any]:
     return {
         "run_id": "2026-10-0badcafe", "month": "2026-10", "origin": "real",
         "status": "candidate", "model": "challenger", "source": {"uri": "customers.csv"},
+        "parameters": {"preset": "monthly"},
         "rows": {"source": 600, "kept": 590, "quarantined": 8, "objected": 2},
         "stages": {stage: {"log": logs[stage], "seconds": 0.5} for stage in done},
         "gates": {stage: {"stage": stage, "verdict": "pass", **gate} for stage in done},

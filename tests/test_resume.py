@@ -57,7 +57,8 @@ def undisturbed(killed: Path, prefect_server: None) -> bytes:
 
     asked_for = {
         "source": {"uri": str(killed / "customers.csv")},
-        "selection": {"segments": 4},
+        "selection": {"segments": 4, "resamples": 10},
+        "plain_rule": {"null_draws": 2},
         "embedding": {"embedding": "none"},
         "runs": str(killed / "undisturbed"),
     }

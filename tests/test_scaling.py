@@ -6,7 +6,6 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from scipy.stats import spearmanr
 
 from expectations.contract import Contract
 from tasks.exploration import signed_exp
@@ -99,7 +98,7 @@ def test_of_two_columns_in_the_same_order_the_first_named_stays(
     outcome = scale_customers(clean, contract_of(*order), EVERY_COLUMN)
     first, _, last = order
     assert outcome.log["features"] == [first, "visits"]
-    assert outcome.log["dropped"] == [{"column": last, "twin": first, "spearman": 1.0}]
+    assert outcome.log["dropped"] == [{"column": last, "twin": first, "correlation": 1.0}]
     assert list(outcome.table) == ["id", first, "visits"]
 
 
@@ -108,16 +107,26 @@ def test_a_column_is_dropped_from_the_threshold_on(side: int) -> None:
     rng = np.random.default_rng(3)
     first = rng.normal(size=500)
     numbers = pd.DataFrame({"first": first, "second": -first + rng.normal(0, 0.5, 500)})
-    between = abs(spearmanr(numbers["first"], numbers["second"]).statistic)
+    between = max(abs(numbers.corr(how).iloc[0, 1]) for how in ("spearman", "pearson"))
     kept, dropped = prune_duplicates(numbers, between + side * 1e-9)
     assert kept == (["first", "second"] if side > 0 else ["first"])
-    assert [one["spearman"] for one in dropped] == ([] if side > 0 else [round(between, 3)])
+    assert [one["correlation"] for one in dropped] == ([] if side > 0 else [round(between, 3)])
 
 
 def test_a_threshold_of_1_drops_exact_copies_only() -> None:
     first = np.random.default_rng(3).normal(size=500)
     numbers = pd.DataFrame({"first": first, "close": first.round(1), "copy": first * 2})
     assert prune_duplicates(numbers, 1)[0] == ["first", "close"]
+
+
+def test_the_near_copy_of_a_column_of_few_values_is_dropped_though_ranks_do_not_tell() -> None:
+    rng = np.random.default_rng(5)
+    tenure = np.where(rng.random(800) < 0.85, 12.0, rng.integers(6, 12, 800))
+    numbers = pd.DataFrame({"tenure": tenure, "copy": tenure + rng.normal(0, 0.1, 800)})
+    assert abs(numbers.corr("spearman").iloc[0, 1]) < 0.85
+    kept, dropped = prune_duplicates(numbers, 0.85)
+    assert kept == ["tenure"]
+    assert dropped[0]["correlation"] > 0.99
 
 
 def test_a_column_is_compared_with_kept_ones_only() -> None:
@@ -291,5 +300,5 @@ def test_the_columns_to_be_explained_are_all_numbers_logged_by_kind() -> None:
 
 def test_why_a_column_is_left_out_is_said_in_words() -> None:
     assert left_out_in_words([]) == ""
-    twin = {"column": "a", "twin": "b", "spearman": 0.912}
-    assert left_out_in_words([twin]) == "Left out: a (like b, |Spearman| 0.91)."
+    twin = {"column": "a", "twin": "b", "correlation": 0.912}
+    assert left_out_in_words([twin]) == "Left out: a (like b, correlation 0.91)."

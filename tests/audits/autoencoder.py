@@ -7,6 +7,7 @@ month.
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
@@ -80,8 +81,8 @@ def stability_table(indices: dict[str, list[float]]) -> Table:
     return table
 
 
-def main() -> None:
-    """Measure errors over seeds and stability over resamples, and print both."""
+def main(argv: Sequence[str] = ()) -> bool:
+    """Measure errors over seeds and stability over resamples, and print both; whether they hold."""
     os.environ.update(quiet_environment(os.environ))
     console = Console()
     clean = clean_table(source())
@@ -94,6 +95,8 @@ def main() -> None:
     indices = {space: stability(space, X, console) for space in SPACES}
     console.print(error_table(errors))
     console.print(stability_table(indices))
+    halved = all(network <= HALF * pca for network, pca in errors)
+    return halved and float(np.mean(indices["autoencoder"])) >= STABLE
 
 
 if __name__ == "__main__":
