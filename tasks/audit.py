@@ -69,7 +69,7 @@ class Audit:
         return Partition(published_kmeans(Z, k, self.seed, space).predict(Z), k, Z)
 
     def published_space(self, space: str) -> Any:
-        """The fitted space that is published: of networks, the mean of several."""
+        """The fitted space: the one that is audited is the one that is published."""
         seed = child_seed(self.seed, "embedding", space)
         return fit_space(space, self.X, self.embedding, seed)
 
@@ -107,9 +107,8 @@ class Audit:
         return {k: found[k] for k in ks}
 
     def space(self, name: str, k: int, resamples: int) -> Candidate:
-        """Fit and measure another space; of a network one each, which only understates it."""
-        alone = replace(self, embedding=self.embedding.model_copy(update={"networks": 1}))
-        fitted = alone.stability(alone.fit(k, name), resamples, space=name)
+        """Fit and measure another space, on few resamples: a network is trained anew on each."""
+        fitted = self.stability(self.fit(k, name), resamples, space=name)
         return Candidate(name, k, fitted, self.line(fitted, name))
 
     def null_curve(self, ks: Iterable[int]) -> pd.DataFrame:

@@ -79,7 +79,8 @@ def select_segments(
     rows = audit_sample(X, options.audit_rows, seed)
     told = Told(on_progress, len(ks) + len(other_spaces(embedding)) + 3)
     with threadpool_limits(1):  # candidates share the cores, not their sums
-        audit = Audit(reference_of(X, clean, contract, rows, seed), X[rows], embedding, seed)
+        reference = reference_of(X, clean, contract, rows, seed)
+        audit = Audit(reference, X[rows], quick_to_compare(embedding), seed)
         plain = audit_plain(audit, ks, options, told)
         k = options.segments or plain.by_rule.chosen
         if k is None:
@@ -151,6 +152,12 @@ def audit_spaces(audit: Audit, plain: Candidate, options: SelectionOptions, told
     if asked_for == "auto":
         return Spaces(others, by_name[compared.chosen], compared.why, verdicts)
     return Spaces(others, by_name[asked_for], f"{asked_for}: as asked for", verdicts)
+
+
+def quick_to_compare(embedding: EmbeddingOptions) -> EmbeddingOptions:
+    """One network each while spaces are compared; as many as asked for where it is pinned."""
+    few = {"networks": 1} if embedding.embedding == "auto" else {}
+    return embedding.model_copy(update=few)
 
 
 def other_spaces(embedding: EmbeddingOptions) -> list[str]:

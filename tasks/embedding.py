@@ -49,7 +49,7 @@ class EmbeddingOptions(BaseModel):
         title="Space",
         description="Where customers are clustered: the scaled features as they are (none), "
         "their principal components (pca), or the customers as a neural network rebuilds them "
-        "(autoencoder). auto is none.",
+        "(autoencoder). auto compares them, and leaves plain scaling only for a clear gain.",
     )
     width: int = Field(
         default=6,
@@ -64,7 +64,8 @@ class EmbeddingOptions(BaseModel):
         ge=1,
         le=10,
         title="Networks",
-        description="Autoencoders trained side by side; a customer is their mean.",
+        description="Autoencoders trained side by side; a customer is their mean. "
+        "While spaces are compared it is one each.",
     )
     epochs: int = Field(
         default=40,

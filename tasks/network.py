@@ -8,15 +8,16 @@ a customer is rebuilt as the mean of what they say.
 
 from __future__ import annotations
 
+import os
+import sys
 from collections.abc import Callable, Iterator
 from itertools import pairwise
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 if TYPE_CHECKING:
-    import tensorflow as tf
-    from tensorflow import keras
+    from tensorflow import Tensor, keras
 
 Weights = dict[str, list[np.ndarray]]  # layer -> kernel (n_networks, n_in, n_out), bias if any
 
@@ -59,8 +60,8 @@ def in_float64(weights: Weights) -> Weights:
 
 
 def run_half(
-    half: str, X: np.ndarray | tf.Tensor, weights: Weights, maximum: Callable = np.maximum
-) -> np.ndarray | tf.Tensor:
+    half: str, X: np.ndarray | Tensor, weights: Weights, maximum: Callable = np.maximum
+) -> np.ndarray | Tensor:
     """Compute the encoder or the decoder of every network, by NumPy or by TensorFlow.
 
     From shape (n_rows, n_in), or (n_networks, n_rows, n_in), to (n_networks, n_rows, n_out).
@@ -73,12 +74,34 @@ def run_half(
     return X @ linear + (activated @ last + offset)
 
 
+def import_tensorflow() -> Any:
+    """Import TensorFlow in silence.
+
+    It writes to the process's standard error before it reads any setting, so that is shut
+    meanwhile; what goes wrong is raised as ever.
+    """
+    if "tensorflow" in sys.modules:
+        return sys.modules["tensorflow"]
+    shown = os.dup(2)
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 2)
+    try:
+        import tensorflow as tf
+
+        tf.config.list_physical_devices()
+    finally:
+        os.dup2(shown, 2)
+        os.close(shown)
+        os.close(nowhere)
+    return tf
+
+
 def build_network(weights: Weights) -> keras.Model:
     """Make one Keras model, from rows to every network's codes and rebuilt rows.
 
     ``stacked`` holds the weights by layer, as Keras variables.
     """
-    import tensorflow as tf
+    tf = import_tensorflow()
     from tensorflow import keras
 
     class Networks(keras.Model):
@@ -89,7 +112,7 @@ def build_network(weights: Weights) -> keras.Model:
                 for name, layer in weights.items()
             }
 
-        def call(self, X: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        def call(self, X: Tensor) -> tuple[Tensor, Tensor]:
             codes = run_half("encoder", X, self.stacked, tf.maximum)
             return codes, run_half("decoder", codes, self.stacked, tf.maximum)
 
@@ -109,7 +132,7 @@ def train(
 
     Each network learns from its own error; the losses told are those of their mean.
     """
-    import tensorflow as tf
+    tf = import_tensorflow()
     from tensorflow import keras
 
     batch_size = min(batch_size, len(training))
@@ -119,10 +142,10 @@ def train(
     optimizer.build(network.trainable_variables)
     training, held_out = tf.constant(training, tf.float32), tf.constant(held_out, tf.float32)
 
-    def loss_of_mean(X: tf.Tensor, rebuilt: tf.Tensor) -> tf.Tensor:
+    def loss_of_mean(X: Tensor, rebuilt: Tensor) -> Tensor:
         return tf.reduce_mean(tf.square(tf.reduce_mean(rebuilt, axis=0) - X))
 
-    def run_epoch(batches: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    def run_epoch(batches: Tensor) -> tuple[Tensor, Tensor]:
         training_loss = 0.0
         for batch in batches:
             X = tf.gather(training, batch)

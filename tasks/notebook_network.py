@@ -14,6 +14,7 @@ from sklearn.preprocessing import StandardScaler
 
 from tasks.audit import Audit, Candidate
 from tasks.kmeans import fit_kmeans, one_core_each, published_kmeans
+from tasks.network import import_tensorflow
 from tasks.seeds import child_seed
 from tasks.selection import CURVE
 from tasks.stability import STARTS, Stability, resample
@@ -93,6 +94,7 @@ def build_network(
     n_features: int, design: Design, rng: np.random.Generator
 ) -> "tuple[keras.Model, keras.Model]":
     """The untrained network, and its part up to the code."""
+    import_tensorflow()
     from tensorflow import keras
 
     def dense(units: int, activation: str | None = "relu") -> "keras.layers.Dense":

@@ -122,7 +122,8 @@ def prune_duplicates(
     which many values are equal. Columns are taken in order, so of two duplicates the one named
     first in the contract stays.
     """
-    correlation = np.maximum(features.corr("spearman").abs(), features.corr("pearson").abs())
+    by_rank, by_value = (features.corr(how).abs() for how in ("spearman", "pearson"))
+    correlation = by_rank.where(by_rank >= by_value, by_value)
     kept: list[str] = []
     dropped = []
     for name in features.columns:
@@ -170,13 +171,14 @@ def left_out_in_words(dropped: Sequence[Mapping[str, Any]]) -> str:
     """Which columns the filters left out, and why, as a sentence; empty where none."""
     if not dropped:
         return ""
-    why = (
-        f"{one['column']} (like {one['twin']}, correlation {one['correlation']:.2f})"
-        if "twin" in one
-        else f"{one['column']} (noise: the others explain {max(one['explained'], 0):.1%} of it)"
-        for one in dropped
-    )
-    return f"Left out: {', '.join(why)}."
+    return f"Left out: {', '.join(map(_why, dropped))}."
+
+
+def _why(one: Mapping[str, Any]) -> str:
+    if "twin" in one:
+        return f"{one['column']} (like {one['twin']}, correlation {one['correlation']:.2f})"
+    explained = max(one["explained"], 0) or 0.0  # no "-0.0 %"
+    return f"{one['column']} (noise: the others explain {explained:.1%} of it)"
 
 
 def build_scaler(features: list[str], contract: Contract) -> "Pipeline":

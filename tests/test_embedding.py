@@ -59,6 +59,24 @@ def fingerprint(fitted: Autoencoder, X: np.ndarray) -> str:
     return digest.hexdigest()
 
 
+def test_training_writes_nothing_to_the_streams() -> None:
+    """TensorFlow logs before it reads a setting; a run's standard error is for its own words."""
+    code = (
+        "import numpy as np; from tasks.embedding import Autoencoder\n"
+        "Autoencoder(epochs=2, n_networks=1).fit(np.random.default_rng(0).normal(size=(60, 4)))\n"
+        "import sys; print('told', file=sys.stderr)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=ROOT,
+        env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert (done.stdout, done.stderr) == ("", "told\n")
+
+
 @pytest.fixture(scope="module")
 def curved() -> np.ndarray:
     """Eight columns of two hidden traits."""
