@@ -26,10 +26,11 @@ from tasks.selection import (
     choose_space,
     elbow,
 )
-from tasks.yardsticks import NAN, YARDSTICKS, Partition, Reference, agreement, left_out_eta_squared
+from tasks.yardsticks import NAN, Partition, Reference, agreement, left_out_eta_squared
 
 PLAIN = "none"
 RULE, TUNED_RULE = "plain rule", "plain rule, tuned"
+NAMES = ("space", "k")  # of a candidate, before its figures
 NEVER_REFITTED = {"bootstrap_ari": 1.0, "worst_jaccard": 1.0, "survival": 1.0, "resamples": 0.0}
 
 OF_THE_RULE = ("verdict", "says", "lead", "lead_error", "excesses")
@@ -184,7 +185,7 @@ def log_of(plain: Plain, pinned: int, n_audited: int) -> dict[str, Any]:
 
 def metrics_of(candidate: Candidate) -> dict[str, float | None]:
     """Its yardsticks as JSON values."""
-    figures = {name: candidate.line[name] for name in YARDSTICKS}
+    figures = {name: value for name, value in candidate.line.items() if name not in NAMES}
     return {name: None if np.isnan(figure) else figure for name, figure in figures.items()}
 
 
