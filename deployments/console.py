@@ -64,6 +64,9 @@ class Shown:
             f"silhouette {metrics['silhouette']:.3f}",
             markup=False,
         )
+        for word, why in (("space", summary["why_space"]), ("rule", summary["plain_rule"])):
+            if why:
+                self.out.print(f"{word} - {why['says'] if word == 'rule' else why}", markup=False)
         table = _table("segment", "customers", "share", "share of value")
         for one in summary["segments"]:
             value = one["value_share"]

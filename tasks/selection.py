@@ -246,7 +246,7 @@ def _is_clearly_better(
 
 
 def _signed(value: float) -> str:
-    return f"{value:+.3f}"
+    return f"{round(value, 3) + 0.0:+.3f}"  # no "-0.000"
 
 
 def elbow(candidates: pd.DataFrame) -> int:
