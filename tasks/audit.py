@@ -11,9 +11,13 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
+from expectations.contract import Contract
+from expectations.errors import InputError
 from tasks.embedding import EmbeddingOptions, embed, fit_space
 from tasks.kmeans import fit_kmeans, one_core_each, published_kmeans
+from tasks.scaling import business_columns
 from tasks.seeds import child_seed
+from tasks.selection import CHOICE, CURVE, SelectionOptions
 from tasks.stability import Stability, refitter, resample
 from tasks.yardsticks import (
     Partition,
@@ -27,6 +31,7 @@ from tasks.yardsticks import (
 STRATA = 12  # as many segments as the curves reach
 
 Line = dict[str, Any]
+Verdicts = dict[tuple[str, int], str]  # what is said of a candidate, by space and k
 
 
 class Candidate(NamedTuple):
@@ -150,3 +155,34 @@ def audit_sample(X: np.ndarray, rows: int, seed: int) -> np.ndarray:
     order = np.lexsort((rng.random(len(X)), strata.predict(X)))
     steps = (np.arange(rows) + rng.random()) * len(X) / rows
     return np.sort(order[steps.astype(int)])
+
+
+def reference_of(
+    X: np.ndarray, clean: pd.DataFrame, contract: Contract, rows: np.ndarray, seed: int
+) -> Reference:
+    """The audit's customers, as every candidate is measured on them."""
+    raw = clean.iloc[rows]
+    return Reference(
+        X[rows],
+        columns=business_columns(raw, contract).to_numpy(),
+        raw=raw[list(contract.numeric)].to_numpy(float),
+        seed=child_seed(seed, "folds"),
+        is_sample=len(rows) < len(X),
+    )
+
+
+def possible_ks(segments: int, n_customers: int) -> list[int]:
+    """Each k that is tried: those of the curve and the one asked for, below n_customers."""
+    asked_for = max(segments, 2)
+    if asked_for >= n_customers:
+        raise InputError(
+            f"selection: {n_customers:,} customers cannot be told apart into {asked_for} segments. "
+            "Send more customers, or ask for fewer segments."
+        )
+    return sorted({k for k in CURVE if k < n_customers} | {asked_for})
+
+
+def audited(ks: Sequence[int], options: SelectionOptions) -> dict[int, int | None]:
+    """Which k are resampled, and how often a segment may be missed before its k is given up."""
+    choice: dict[int, int | None] = {k: options.may_fail for k in ks if k in CHOICE}
+    return choice | ({options.segments: None} if options.segments else {})

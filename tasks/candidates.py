@@ -8,16 +8,21 @@ import pandas as pd
 from threadpoolctl import threadpool_limits
 
 from expectations.contract import Contract
-from expectations.errors import InputError
-from tasks.audit import Audit, Candidate, audit_sample
+from tasks.audit import (
+    Audit,
+    Candidate,
+    Verdicts,
+    audit_sample,
+    audited,
+    possible_ks,
+    reference_of,
+)
 from tasks.confidence import calibrate, gaps_of
 from tasks.embedding import SPACES, EmbeddingOptions
 from tasks.outcome import Outcome
-from tasks.plain_rule import PlainRule, PlainRuleOptions, judge_plain_rule
-from tasks.scaling import business_columns
-from tasks.seeds import child_seed
+from tasks.plain_rule import PlainRuleOptions
+from tasks.rule_candidate import in_short, judge, rule_candidates, rule_verdict
 from tasks.selection import (
-    CHOICE,
     CURVE,
     Choice,
     SelectionOptions,
@@ -26,17 +31,13 @@ from tasks.selection import (
     choose_space,
     elbow,
 )
-from tasks.yardsticks import NAN, Partition, Reference, agreement, left_out_eta_squared
+from tasks.yardsticks import NAN, Reference, agreement, left_out_eta_squared
 
 PLAIN = "none"
-RULE, TUNED_RULE = "plain rule", "plain rule, tuned"
 NAMES = ("space", "k")  # of a candidate, before its figures
-NEVER_REFITTED = {"bootstrap_ari": 1.0, "worst_jaccard": 1.0, "survival": 1.0, "resamples": 0.0}
 
-OF_THE_RULE = ("verdict", "says", "lead", "lead_error", "excesses")
 
 Progress = Callable[[int, int], None]
-Verdicts = dict[tuple[str, int], str]  # by space and k
 
 
 def select_segments(
@@ -106,7 +107,7 @@ def select_segments(
         "space": spaces.chosen.space,
         "why_space": spaces.why,
         "metrics": metrics_of(spaces.chosen),
-        "plain_rule": judged and {name: getattr(judged, name) for name in OF_THE_RULE},
+        "plain_rule": in_short(judged),
     }
     return Outcome(table, learned, log)
 
@@ -189,44 +190,6 @@ def metrics_of(candidate: Candidate) -> dict[str, float | None]:
     return {name: None if np.isnan(figure) else figure for name, figure in figures.items()}
 
 
-def rule_verdict(judged: PlainRule | None) -> Verdicts:
-    """What is said of the tuned rule, by its name and number of groups."""
-    if judged is None:
-        return {}
-    return {(TUNED_RULE, len(np.unique(judged.tuned_labels))): judged.says}
-
-
-def reference_of(
-    X: np.ndarray, clean: pd.DataFrame, contract: Contract, rows: np.ndarray, seed: int
-) -> Reference:
-    """The audit's customers, as every candidate is measured on them."""
-    raw = clean.iloc[rows]
-    return Reference(
-        X[rows],
-        columns=business_columns(raw, contract).to_numpy(),
-        raw=raw[list(contract.numeric)].to_numpy(float),
-        seed=child_seed(seed, "folds"),
-        is_sample=len(rows) < len(X),
-    )
-
-
-def possible_ks(segments: int, n_customers: int) -> list[int]:
-    """Each k that is tried: those of the curve and the one asked for, below n_customers."""
-    asked_for = max(segments, 2)
-    if asked_for >= n_customers:
-        raise InputError(
-            f"selection: {n_customers:,} customers cannot be told apart into {asked_for} segments. "
-            "Send more customers, or ask for fewer segments."
-        )
-    return sorted({k for k in CURVE if k < n_customers} | {asked_for})
-
-
-def audited(ks: Sequence[int], options: SelectionOptions) -> dict[int, int | None]:
-    """Which k are resampled, and how often a segment may be missed before its k is given up."""
-    choice: dict[int, int | None] = {k: options.may_fail for k in ks if k in CHOICE}
-    return choice | ({options.segments: None} if options.segments else {})
-
-
 def why_k(by_rule: Choice, pinned: int) -> str:
     """The choice of k in words; what was asked for is told apart from what the audit thinks."""
     if not pinned:
@@ -250,40 +213,6 @@ def figures_of(
         ari = np.array([resample.ari for resample in told.resamples])
         figures[name] = SpaceFigures(ari, left_out_eta_squared(reference, told))
     return figures
-
-
-def judge(
-    audit: Audit,
-    clean: pd.DataFrame,
-    contract: Contract,
-    chosen: Candidate,
-    options: PlainRuleOptions,
-) -> PlainRule | None:
-    """Whether the chosen segments deserve their complexity; nothing without personas."""
-    reference, labels = audit.reference, chosen.partition.labels
-    return judge_plain_rule(
-        clean,
-        contract.personas,
-        reference.X,
-        reference.columns,
-        labels,
-        chosen.k,
-        options,
-        audit.seed,
-    )
-
-
-def rule_candidates(audit: Audit, judged: PlainRule | None) -> list[Candidate]:
-    """The plain rule as the contract writes it, and with tuned cutoffs."""
-    if judged is None:
-        return []
-    found = []
-    for name, labels in ((RULE, judged.written_labels), (TUNED_RULE, judged.tuned_labels)):
-        groups, compact = np.unique(labels, return_inverse=True)
-        partition = Partition(compact, len(groups))
-        line = audit.line(partition, name) | NEVER_REFITTED
-        found.append(Candidate(name, len(groups), partition, line))
-    return found
 
 
 def confidence_curve(chosen: Candidate) -> pd.DataFrame:

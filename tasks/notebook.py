@@ -14,16 +14,13 @@ import pandas as pd
 
 from expectations.contract import Contract
 from expectations.rules import LEAST_FEATURES
-from tasks.audit import Audit, Candidate, audit_sample
+from tasks.audit import Audit, Candidate, audit_sample, audited, possible_ks, reference_of
 from tasks.candidates import (
     PLAIN,
     Progress,
     Told,
-    audited,
     confidence_curve,
     lines_of,
-    possible_ks,
-    reference_of,
     select_segments,
     table_of,
 )

@@ -15,12 +15,13 @@ from sklearn.metrics import adjusted_rand_score
 from expectations.contract import Contract
 from expectations.errors import InputError
 from tasks import audit, candidates, embedding, reporting, yardsticks
-from tasks.audit import audit_sample
-from tasks.candidates import RULE, TUNED_RULE, possible_ks, select_segments, why_k
+from tasks.audit import audit_sample, possible_ks
+from tasks.candidates import select_segments, why_k
 from tasks.embedding import SPACES, EmbeddingOptions
 from tasks.kmeans import published_kmeans
 from tasks.outcome import Outcome
 from tasks.plain_rule import PlainRuleOptions
+from tasks.rule_candidate import RULE, TUNED_RULE
 from tasks.scaling import ScalingOptions, scale_customers
 from tasks.selection import Choice, SelectionOptions
 from tasks.yardsticks import YARDSTICKS, Yardstick
@@ -287,7 +288,7 @@ CHANGES = {
 
 
 @pytest.mark.parametrize("change", CHANGES)
-@settings(max_examples=3, deadline=None, derandomize=True, database=None)
+@settings(max_examples=2, deadline=None, derandomize=True, database=None)
 @given(seed=st.integers(0, 10_000))
 def test_the_partition_does_not_hang_on(change: str, seed: int) -> None:
     mixture = planted_mixture(4, seed, log=True, rows=600)
@@ -297,7 +298,8 @@ def test_the_partition_does_not_hang_on(change: str, seed: int) -> None:
     before = partition_of(mixture.clean, mixture.contract)
     after = partition_of(changed, contract_of(*changed.columns[1:], kind="money"))
     assert before.nunique() == 4
-    assert adjusted_rand_score(before, after.loc[before.index]) >= 0.99
+    ordinary = before.index[mixture.ordinary]  # the others lie between segments
+    assert adjusted_rand_score(before[ordinary], after[ordinary]) >= 0.99
 
 
 # ------------------------------------------------------------------------------ large tables
