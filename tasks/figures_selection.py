@@ -12,7 +12,7 @@ RULES = "plain rule"
 PRESETS = ("notebook",)  # what is chosen there is no point of the curve
 
 
-def draw_selection(candidates: pd.DataFrame, min_survival: float) -> Figure:
+def draw_selection(candidates: pd.DataFrame, min_survival: float, resamples: int) -> Figure:
     """Elbow, silhouette, survival and explained variance over k; draws the selection stage.
 
     Beside the plain space: the same on permuted columns (where nobody belongs together), and the
@@ -33,7 +33,7 @@ def draw_selection(candidates: pd.DataFrame, min_survival: float) -> Figure:
         title(ax, words)
     _draw_rule(axes[1], candidates, "silhouette")
     _draw_rule(axes[3], candidates, "eta_squared")
-    _draw_survival(axes[2], plain, min_survival)
+    _draw_survival(axes[2], plain, min_survival, resamples)
     _mark(axes[2], of_plain, "survival")
     for ax in axes:
         ax.set_xticks(plain["k"])
@@ -76,13 +76,13 @@ def _draw_rule(ax: Axes, candidates: pd.DataFrame, yardstick: str) -> None:
         ax.plot(rule["k"], rule[yardstick], "D", ms=6, color=WARM, label="the plain rule")
 
 
-def _draw_survival(ax: Axes, plain: pd.DataFrame, min_survival: float) -> None:
-    """Hollow where the resamples were stopped, because it had surely failed."""
+def _draw_survival(ax: Axes, plain: pd.DataFrame, min_survival: float, resamples: int) -> None:
+    """Hollow where not all resamples were drawn, because it had surely failed."""
     audited = plain[plain["survival"].notna()]
     title(ax, "Weakest segment found again")
     ax.axhline(min_survival, color=WARM, lw=1, ls="--", label=f"{min_survival:.0%} asked for")
     ax.plot(audited["k"], audited["survival"], color=QUIET, lw=1.5)
-    whole = audited["resamples"] == audited["resamples"].max()
+    whole = audited["resamples"] >= resamples
     for part, face, words in ((whole, QUIET, ""), (~whole, "white", "stopped early")):
         ax.plot(
             audited["k"][part],

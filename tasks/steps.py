@@ -189,9 +189,8 @@ def profile(segments: Path, clean: Path, run: Run) -> Path:
 def draw(selection: Path, publication: Path, run: Run) -> list[Path]:
     """Pictures of the choice and of the segments."""
     numeric = list(run.contract.numeric)
-    min_survival = run.asked_for["selection"]["min_survival"]
     drawn = [
-        run.attach("figures/selection.png", draw_selection, selection, min_survival),
+        run.attach("figures/selection.png", draw_selection, selection, *_of_survival(run)),
         run.attach("figures/segments.png", figures.draw_segments, publication),
         run.attach("figures/profiles.png", figures.draw_profiles, publication, numeric),
     ]
@@ -223,10 +222,14 @@ def _candidate_lines(run: Run) -> list[dict[str, Any]]:
     """
     for path in (run.path("selection"), run.path("refused-selection.parquet")):
         if path.exists():
-            min_survival = run.asked_for["selection"]["min_survival"]
-            run.attach("figures/selection.png", draw_selection, path, min_survival)
+            run.attach("figures/selection.png", draw_selection, path, *_of_survival(run))
             return reporting.candidate_lines(run.read(path))
     return []
+
+
+def _of_survival(run: Run) -> tuple[float, int]:
+    asked_for = run.asked_for["selection"]
+    return asked_for["min_survival"], asked_for["resamples"]
 
 
 def _is_notebook(run: Run) -> bool:

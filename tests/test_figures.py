@@ -81,7 +81,7 @@ ALL: dict[str, Callable[[], Figure]] = {
     "missing": lambda: figures.draw_missing(missing()),
     "distributions": lambda: figures.draw_distributions(cells()),
     "correlations": lambda: figures.draw_correlations(correlations()),
-    "selection": lambda: draw_selection(candidates(), 0.9),
+    "selection": lambda: draw_selection(candidates(), 0.9, 40),
     "segments": lambda: figures.draw_segments(publication()),
     "profiles": lambda: figures.draw_profiles(
         publication(), [name for name in publication() if name.startswith("COLUMN")]
@@ -123,7 +123,7 @@ def drawn_lines(ax: Axes) -> list[np.ndarray]:
 
 
 def test_the_curves_show_every_candidate_the_null_and_mark_the_chosen() -> None:
-    axes = draw_selection(candidates(), 0.9).axes
+    axes = draw_selection(candidates(), 0.9, 40).axes
     shown = ("inertia", "silhouette", "survival", "eta_squared")
     for ax, yardstick in zip(axes, shown, strict=True):
         wanted = candidates()[["k", yardstick]].dropna().to_numpy(float)
@@ -135,17 +135,24 @@ def test_the_curves_show_every_candidate_the_null_and_mark_the_chosen() -> None:
 
 
 def test_a_k_whose_resamples_were_stopped_is_hollow() -> None:
-    survival = draw_selection(candidates(), 0.9).axes[2]
+    survival = draw_selection(candidates(), 0.9, 40).axes[2]
     hollow = [line for line in survival.lines if line.get_markerfacecolor() == "white"]
     assert [line.get_xdata().tolist() for line in hollow] == [[8, 9]]
     assert "stopped early" in [text.get_text() for text in survival.get_legend().get_texts()]
+
+
+def test_where_every_k_was_stopped_every_one_is_hollow() -> None:
+    table = candidates().assign(resamples=lambda t: t["resamples"].clip(upper=12))
+    survival = draw_selection(table, 0.9, 40).axes[2]
+    hollow = [line for line in survival.lines if line.get_markerfacecolor() == "white"]
+    assert [line.get_xdata().tolist() for line in hollow] == [list(range(3, 10))]
 
 
 def test_a_chosen_candidate_of_another_space_is_marked_by_its_silhouette_only() -> None:
     plain = candidates()
     other = plain[plain["k"] == 7].assign(space="pca", silhouette=0.5, inertia=1.0)
     table = pd.concat([plain.assign(chosen=False), other], ignore_index=True)
-    left, right, *_ = draw_selection(table, 0.9).axes
+    left, right, *_ = draw_selection(table, 0.9, 40).axes
     for ax, height in ((left, 1e5 / 7), (right, 0.5)):
         marked = drawn_lines(ax)[-1]
         assert marked.tolist() == [[7, pytest.approx(height)]]  # its inertia is on another scale
@@ -154,12 +161,12 @@ def test_a_chosen_candidate_of_another_space_is_marked_by_its_silhouette_only() 
 
 def test_the_plain_rule_stands_beside_the_curves() -> None:
     rule = candidates().iloc[[0]].assign(space="plain rule", k=6, silhouette=0.3, chosen=False)
-    _, right, *_ = draw_selection(pd.concat([candidates(), rule]), 0.9).axes
+    _, right, *_ = draw_selection(pd.concat([candidates(), rule]), 0.9, 40).axes
     assert any(one.tolist() == [[6, 0.3]] for one in drawn_lines(right))
 
 
 def test_where_nothing_was_chosen_nothing_is_marked() -> None:
-    for ax in draw_selection(candidates().assign(chosen=False), 0.9).axes:
+    for ax in draw_selection(candidates().assign(chosen=False), 0.9, 40).axes:
         assert not ax.texts
 
 
