@@ -157,8 +157,10 @@ def explained_by_others(X: np.ndarray) -> np.ndarray:
     """
     n_customers, n_features = X.shape
     varies = X.std(axis=0) > 0
+    if n_customers <= n_features:
+        return np.ones(n_features)  # too few to tell noise from anything
     explained = np.zeros(n_features)
-    if n_customers <= n_features or not varies.any():
+    if not varies.any():
         return explained
     correlation = np.atleast_2d(np.corrcoef(X[:, varies].T))
     inflation = np.diag(np.linalg.inv(correlation + RIDGE * np.eye(len(correlation))))

@@ -33,6 +33,7 @@ class SelectionOptions(BaseModel):
     audit_rows: int = Field(
         default=10_000,
         ge=100,
+        le=20_000,  # the distances between so many customers take 1.6 GB
         title="Rows in the audit",
         description="Candidates are fitted and measured on at most so many customers.",
     )
