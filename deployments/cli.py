@@ -36,6 +36,8 @@ class Commands(TyperGroup):
 if TYPE_CHECKING:
     from prefect.states import State
 
+    from flows.parameters import SegmentParameters
+
 app = typer.Typer(
     cls=Commands,
     name="resegment",
@@ -116,6 +118,8 @@ def run(
         }
         for part, thresholds in _thresholds(limit).items():
             asked_for[part] = {**thresholds, **asked_for.get(part, {})}
+        if limit:  # a wrong one is told before a server is started
+            _parameters(asked_for)
         summary = _run_flow(asked_for, resume or "", shown, debug)
         shown.run(summary)
         if summary["status"] != "candidate":
@@ -284,6 +288,12 @@ def _thresholds(given: list[str] | None) -> dict[str, dict[str, str]]:
             raise InputError(f"--limit {one}: write NAME=VALUE, as max_quarantine_share=0.02.")
         parts.setdefault(_part_of(name), {})[name] = value
     return parts
+
+
+def _parameters(asked_for: dict[str, Any]) -> "SegmentParameters":
+    from flows.parameters import SegmentParameters
+
+    return SegmentParameters.model_validate(asked_for)
 
 
 def _part_of(name: str) -> str:

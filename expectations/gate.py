@@ -177,6 +177,8 @@ def _observed(rule: Rule, result: Any, table: pd.DataFrame) -> str:
         return _columns_amiss(rule.columns, Counter(table.columns))
     if rule.test == "has_type":
         return str(table[rule.columns[0]].dtype)
+    if rule.test == "column_count":
+        return f"{table.shape[1]:,} columns with the id"
     found = result.result.get("observed_value")
     if isinstance(found, int | np.integer):
         return f"{found:,}"

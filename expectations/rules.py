@@ -188,12 +188,18 @@ def scaled_rules(
 
 
 def selection_rules(
-    min_smallest_share: float, min_survival: float, min_ari: float, pinned: int, nothing: str = ""
+    min_smallest_share: float,
+    min_survival: float,
+    min_ari: float,
+    pinned: int,
+    nothing: str = "",
+    chosen: str = "",
 ) -> tuple[Rule, ...]:
     """What the candidates satisfy: one is chosen, and meets the thresholds or was asked for.
 
-    `pinned` is the number of segments that the caller set, 0 if it was left to the choice;
-    `nothing` says why no number of segments is stable, where none is.
+    `pinned` is the number of segments that was asked for, 0 if it was left to the choice;
+    `nothing` says why no number of segments is stable, where none is; `chosen` is the chosen
+    candidate in words.
     """
     once = Rule(
         "chosen.once",
@@ -222,18 +228,17 @@ def selection_rules(
         *bounded("inertia", 0, FINITE),
         *bounded("smallest_share", 0, 1),
         *bounded("eta_squared", 0, 1 + 1e-9),
-        *(_of_chosen(name, low, says, pinned) for name, low, says in asked),
+        *(_of_chosen(name, low, says, pinned, chosen) for name, low, says in asked),
     )
 
 
-def _of_chosen(name: str, low: float, says: str, pinned: int) -> Rule:
+def _of_chosen(name: str, low: float, says: str, pinned: int, chosen: str) -> Rule:
     return Rule(
         f"chosen.{name}",
         "between_where",
         (name, "chosen"),
         "warn" if pinned else "refuse",
-        f"the chosen candidate{says} {low:.0%} or more"
-        + (f" (k = {pinned} was asked for)" if pinned else ""),
+        f"the chosen candidate{says} {low:.0%} or more" + (f" ({chosen})" if chosen else ""),
         {"low": low, "high": 1.0},
         "Leave the number of segments and the space to the choice, or lower the threshold.",
     )

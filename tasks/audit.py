@@ -81,10 +81,12 @@ class Audit:
     def stability(
         self, fitted: Partition, resamples: int, may_fail: int | None = None, space: str = "none"
     ) -> Partition:
-        """The same partition with what so many resamples say of it."""
+        """The same partition with what so many resamples say of it; those it has are kept."""
         refit = refitter(self.X, space, fitted.k, self.embedding, self.seed)
-        told = resample(refit, fitted.labels, fitted.k, self.seed, range(resamples), may_fail)
-        return replace(fitted, stability=Stability(told, resamples))
+        done = fitted.stability.resamples if fitted.stability else ()
+        numbers = range(len(done), resamples)
+        more = resample(refit, fitted.labels, fitted.k, self.seed, numbers, may_fail)
+        return replace(fitted, stability=Stability((*done, *more), resamples))
 
     def line(self, fitted: Partition, name: str) -> Line:
         """A candidate's line in the table."""
@@ -115,6 +117,12 @@ class Audit:
         """Fit and measure another space, on few resamples: a network is trained anew on each."""
         fitted = self.stability(self.fit(k, name), resamples, space=name)
         return Candidate(name, k, fitted, self.line(fitted, name))
+
+    def whole(self, candidate: Candidate, resamples: int) -> Candidate:
+        """The candidate with all resamples, of one that had a few."""
+        name = "none" if candidate.space == self.name else candidate.space
+        fitted = self.stability(candidate.partition, resamples, space=name)
+        return candidate._replace(partition=fitted, line=self.line(fitted, candidate.space))
 
     def null_curve(self, ks: Iterable[int]) -> pd.DataFrame:
         """Inertia and silhouette by `k` on columns permuted against each other.

@@ -79,7 +79,7 @@ def select_segments(
     X = scaled.drop(columns=contract.id.column).to_numpy()  # (n_customers, n_features)
     ks = possible_ks(options.segments, len(X))
     rows = audit_sample(X, options.audit_rows, seed)
-    told = Told(on_progress, len(ks) + len(other_spaces(embedding)) + 3)
+    told = Told(on_progress, len(ks) + len(other_spaces(embedding)) + 4)
     with threadpool_limits(1):  # candidates share the cores, not their sums
         reference = reference_of(X, clean, contract, rows, seed)
         audit = Audit(reference, X[rows], quick_to_compare(embedding), seed)
@@ -151,9 +151,26 @@ def audit_spaces(audit: Audit, plain: Candidate, options: SelectionOptions, told
     by_name = {one.space: one for one in (plain, *others)}
     compared = choose_space(figures_of(by_name, audit.reference, options), options)
     verdicts = {(name, plain.k): words for name, words in compared.verdicts.items()}
-    if asked_for == "auto":
-        return Spaces(others, by_name[compared.chosen], compared.why, verdicts)
-    return Spaces(others, by_name[asked_for], f"{asked_for}: as asked for", verdicts)
+    chosen = by_name[compared.chosen if asked_for == "auto" else asked_for]
+    if chosen is not plain:  # few resamples compare spaces, but do not tell a segment's survival
+        audited_whole = audit.whole(chosen, options.resamples)
+        others = [audited_whole if one is chosen else one for one in others]
+        chosen = audited_whole
+    told.after()
+    why = compared.why if asked_for == "auto" else f"{asked_for}: as asked for"
+    return Spaces(
+        others, chosen, f"{why}{'' if chosen is plain else found_again(chosen)}", verdicts
+    )
+
+
+def found_again(candidate: Candidate) -> str:
+    """How stable a candidate is, in words."""
+    line = candidate.line
+    found, resamples = round(line["survival"] * line["resamples"]), int(line["resamples"])
+    return (
+        f" (its weakest segment was found again in {found} of {resamples} resamples, "
+        f"bootstrap ARI {line['bootstrap_ari']:.3f})"
+    )
 
 
 def quick_to_compare(embedding: EmbeddingOptions) -> EmbeddingOptions:

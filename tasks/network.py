@@ -11,6 +11,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import redirect_stderr
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
@@ -78,7 +79,8 @@ def import_tensorflow() -> Any:
     """Import TensorFlow in silence.
 
     It writes to the process's standard error before it reads any setting, so that is shut
-    meanwhile; what goes wrong is raised as ever.
+    meanwhile; what goes wrong is raised as ever. Its logging keeps the stream that it finds and
+    closes it in the end, so it finds the process's own.
     """
     if "tensorflow" in sys.modules:
         return sys.modules["tensorflow"]
@@ -86,9 +88,10 @@ def import_tensorflow() -> Any:
     nowhere = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, 2)
     try:
-        import tensorflow as tf
+        with redirect_stderr(sys.__stderr__):
+            import tensorflow as tf
 
-        tf.config.list_physical_devices()
+            tf.config.list_physical_devices()
     finally:
         os.dup2(shown, 2)
         os.close(shown)

@@ -47,7 +47,7 @@ if TYPE_CHECKING:
 NOTEBOOK = "notebook"
 SEGMENTS = 7
 NETWORK_RESAMPLES = 3  # each trains the large network anew
-MONTHLY_STEPS = 3  # of the monthly preset, beside a step per k
+MONTHLY_STEPS = 4  # of the monthly preset, beside a step per k
 NO_NULL = pd.DataFrame({"k": []})
 
 

@@ -127,6 +127,18 @@ def candidate_lines(selection: pd.DataFrame) -> list[dict[str, Any]]:
     return [_without_gaps(line) for line in rounded.to_dict("records")]
 
 
+def chosen_in_words(selection: Mapping[str, Any]) -> str:
+    """The chosen candidate and the figures that its gate asks about; from the step's log."""
+    metrics, space = selection["metrics"], selection["space"]
+    found = round(metrics["survival"] * metrics["resamples"])
+    return (
+        f"k = {selection['k']}{'' if space == 'none' else f' in the space {space}'}: "
+        f"weakest segment found again in {found} of {metrics['resamples']} resamples, "
+        f"bootstrap ARI {metrics['bootstrap_ari']:.3f}, "
+        f"smallest segment {metrics['smallest_share']:.1%}"
+    )
+
+
 def gate_lines(summary: Mapping[str, Any]) -> list[dict[str, Any]]:
     """One line per gate for the table in Prefect."""
     return [
@@ -154,12 +166,9 @@ def _beside(
     candidates: Sequence[Mapping[str, Any]], monthly: Mapping[str, Any]
 ) -> list[Mapping[str, Any]]:
     """What the usual notebook chose, what its network gives, and what the monthly preset chose."""
-    return [
-        one
-        for one in candidates
-        if one["chosen"] or one["space"] == "notebook autoencoder"
-        if monthly["k"]
-    ] + [one for one in candidates if (one["space"], one["k"]) == ("none", monthly["k"])]
+    usual = [one for one in candidates if one["chosen"] or one["space"] == "notebook autoencoder"]
+    k = monthly["k"] or next((one["k"] for one in usual if one["chosen"]), None)
+    return usual + [one for one in candidates if (one["space"], one["k"]) == ("none", k)]
 
 
 def render_markdown(summary: Mapping[str, Any], pictures: Mapping[str, bytes]) -> str:
@@ -176,12 +185,17 @@ def render_report(
     from tasks.scaling import left_out_in_words
     from tasks.yardsticks import YARDSTICKS
 
+    shown = {
+        name: yardstick
+        for name, yardstick in YARDSTICKS.items()
+        if any(one.get(name) for one in candidates)  # no standard error where all were measured
+    }
     return _template("report.html.j2").render(
         run=summary,
         left_out=left_out_in_words(summary["left_out"]),
         candidates=candidates,
         beside=_beside(candidates, summary["monthly"] or {"k": None}),
-        yardsticks=YARDSTICKS,
+        yardsticks=shown,
         pictures=_inline(pictures),
     )
 

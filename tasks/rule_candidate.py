@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 
 from expectations.contract import Contract
+from expectations.parts import Persona
 from tasks.audit import Audit, Candidate, Verdicts
 from tasks.plain_rule import PlainRule, PlainRuleOptions, judge_plain_rule
 from tasks.yardsticks import Partition
@@ -57,5 +58,18 @@ def rule_verdict(judged: PlainRule | None) -> Verdicts:
 
 
 def in_short(judged: PlainRule | None) -> dict[str, Any] | None:
-    """The verdict and its figures as JSON values."""
-    return judged and {name: getattr(judged, name) for name in OF_THE_RULE}
+    """The verdict, its figures and the rule with tuned cutoffs, as JSON values."""
+    if judged is None:
+        return None
+    figures = {name: getattr(judged, name) for name in OF_THE_RULE}
+    return {**figures, "tuned": [in_words(persona) for persona in judged.tuned]}
+
+
+def in_words(persona: Persona) -> str:
+    """A persona's pattern, as `New: tenure below 9`."""
+    bounds = [
+        f"{column} {bound.replace('_', ' ')} {value:g}"
+        for column, condition in persona.when.items()
+        for bound, value in condition.model_dump(exclude_none=True).items()
+    ]
+    return f"{persona.name}: {' and '.join(bounds) or 'the rest'}"

@@ -128,6 +128,7 @@ def prune_duplicates(
     dropped = []
     for name in features.columns:
         twins = correlation.loc[name, kept].to_numpy(float)
+        twins = np.nan_to_num(twins)  # a constant column is like nothing
         if len(twins) and twins.max() >= max_correlation:
             twin, correlated = kept[int(twins.argmax())], round(float(twins.max()), 3)
             dropped.append({"column": name, "twin": twin, "correlation": correlated})

@@ -206,10 +206,11 @@ class SpaceFigures(NamedTuple):
 def choose_space(spaces: Mapping[str, SpaceFigures], options: SelectionOptions) -> Choice:
     """Plain scaling, unless another space loses nothing by it and clearly gains.
 
-    A space may replace the plain one, which is named first, if neither its stability nor its eta
-    squared is lower by more than `space_tolerance`; and it does if one of them is higher by more
-    than `space_gain` and by more than two standard errors of the paired difference than in the
-    simplest space that is as good. A tie goes to the simpler, which is named earlier.
+    The spaces are named from the simplest to the least simple, and each is held against the
+    simplest that is as good as all before it: it takes that one's place if neither its stability
+    nor its eta squared is lower, than there or in the plain space, by more than
+    `space_tolerance`, and one of them is higher by more than `space_gain` and by more than two
+    standard errors of the paired difference. So a tie goes to the simpler.
 
     Returns
     -------
@@ -219,19 +220,23 @@ def choose_space(spaces: Mapping[str, SpaceFigures], options: SelectionOptions) 
     plain, *others = spaces
     chosen, verdicts = plain, {}
     for name in others:
-        behind = [_mean_gain(spaces[name], spaces[plain], i) for i in (0, 1)]
-        words = f"{_signed(behind[0])} in stability, {_signed(behind[1])} in eta squared"
-        if min(behind) < -options.space_tolerance:
-            verdicts[name] = f"{name} loses too much ({words})"
+        gains = [_mean_gain(spaces[name], spaces[chosen], figure) for figure in (0, 1)]
+        behind = min(*gains, *(_mean_gain(spaces[name], spaces[plain], i) for i in (0, 1)))
+        words = f"{_signed(gains[0])} in stability, {_signed(gains[1])} in eta squared"
+        against = "" if chosen == plain else f", against {chosen}"
+        if behind < -options.space_tolerance:
+            verdicts[name] = f"{name} loses too much ({words}{against})"
         elif any(_is_clearly_better(spaces[name], spaces[chosen], i, options) for i in (0, 1)):
-            verdicts[name] = f"{name} is clearly better ({words})"
+            verdicts[name] = f"{name} is clearly better ({words}{against})"
             chosen = name
         else:
-            verdicts[name] = f"{name} is not clearly better ({words})"
-    resamples = len(spaces[plain].ari)
-    against = "; ".join(verdicts.values())
-    why = f"{chosen}: against {plain}, on the same {resamples} resamples, {against}"
-    return Choice(chosen, why if others else f"{plain}: nothing was compared with it", verdicts)
+            verdicts[name] = f"{name} is not clearly better ({words}{against})"
+    if not others:
+        return Choice(plain, f"{plain}: nothing was compared with it", {})
+    ari, eta = (float(np.mean(figure)) for figure in spaces[plain])
+    start = f"against {plain} (stability {ari:.3f}, eta squared of those left out {eta:.3f})"
+    why = f"{chosen}: {start}, on the same {len(spaces[plain].ari)} resamples, "
+    return Choice(chosen, why + "; ".join(verdicts.values()), verdicts)
 
 
 def _mean_gain(space: SpaceFigures, base: SpaceFigures, figure: int) -> float:

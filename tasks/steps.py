@@ -108,7 +108,11 @@ def select(scaled: Path, clean: Path, run: Run) -> Path:
     def asked(made: Outcome, *_: Any) -> tuple:
         thresholds = options.min_smallest_share, options.min_survival, options.min_bootstrap_ari
         pinned = made.log["k"] if made.log["pinned"] else 0
-        return rules.selection_rules(*thresholds, pinned, "" if made.log["k"] else made.log["why"])
+        if made.log["k"] is None:
+            return rules.selection_rules(*thresholds, pinned, nothing=made.log["why"])
+        return rules.selection_rules(
+            *thresholds, pinned, chosen=reporting.chosen_in_words(made.log)
+        )
 
     return run.commit(
         "selection",

@@ -173,7 +173,20 @@ def _tree_accuracy(reference: Reference, partition: Partition) -> float:
 
 YARDSTICKS: Mapping[str, Yardstick] = MappingProxyType(
     {
-        "inertia": Yardstick("inertia (own space)", 0, _inertia, source="Lloyd 1982"),
+        "survival": Yardstick(
+            "survival", 1, _stability(lambda s: s.survival), is_share=True, source="Hennig 2007"
+        ),
+        "resamples": Yardstick("resamples", 0, _stability(lambda s: len(s.resamples))),
+        "bootstrap_ari": Yardstick(
+            "bootstrap ARI", 3, _stability(lambda s: s.ari), source="Hubert and Arabie 1985"
+        ),
+        "worst_jaccard": Yardstick(
+            "worst Jaccard",
+            3,
+            _stability(lambda s: float(s.jaccards.mean(axis=0).min())),
+            source="Hennig 2007",
+        ),
+        "smallest_share": Yardstick("smallest segment", 1, _smallest_share, is_share=True),
         "silhouette": Yardstick("silhouette", 3, _silhouette, source="Rousseeuw 1987"),
         "silhouette_error": Yardstick(
             "its standard error", 4, _silhouette_error, source="Wolter 2007, chapter 2"
@@ -189,24 +202,11 @@ YARDSTICKS: Mapping[str, Yardstick] = MappingProxyType(
         "calinski_harabasz_own": Yardstick(
             "Calinski-Harabasz (own space)", 0, _at_home(_calinski_harabasz)
         ),
-        "smallest_share": Yardstick("smallest segment", 1, _smallest_share, is_share=True),
         "eta_squared": Yardstick("eta squared", 3, _eta_squared, source="Fisher 1925"),
+        "inertia": Yardstick("inertia (own space)", 0, _inertia, source="Lloyd 1982"),
         "tree_accuracy": Yardstick(
             "told by a shallow tree", 1, _tree_accuracy, is_share=True, source="Breiman et al. 1984"
         ),
-        "bootstrap_ari": Yardstick(
-            "bootstrap ARI", 3, _stability(lambda s: s.ari), source="Hubert and Arabie 1985"
-        ),
-        "worst_jaccard": Yardstick(
-            "worst Jaccard",
-            3,
-            _stability(lambda s: float(s.jaccards.mean(axis=0).min())),
-            source="Hennig 2007",
-        ),
-        "survival": Yardstick(
-            "survival", 1, _stability(lambda s: s.survival), is_share=True, source="Hennig 2007"
-        ),
-        "resamples": Yardstick("resamples", 0, _stability(lambda s: len(s.resamples))),
     }
 )
 

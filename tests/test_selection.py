@@ -164,13 +164,32 @@ def test_of_two_that_win_the_simpler_does_unless_the_other_is_clearly_better_sti
     assert chosen_among(pca=space(0.97, 0.52), autoencoder=space(0.98, 0.52)) == "autoencoder"
 
 
+def test_what_loses_too_much_against_the_best_so_far_does_not_win_by_something_else() -> None:
+    table = {"none": space(0.90, 0.50, 0), "pca": space(0.96, 0.50), "net": space(0.895, 0.507)}
+    chosen, why, verdicts = choose_space(table, OPTIONS)
+    assert chosen == "pca"
+    assert verdicts["net"] == (
+        "net loses too much (-0.065 in stability, +0.007 in eta squared, against pca)"
+    )
+    assert why.startswith("pca: against none (stability 0.900")
+
+
+def test_standard_errors_are_those_of_a_sample() -> None:
+    """Two of them lie between .0058 (of six as a population) and .0064: no clear gain of .006."""
+    wobble = np.array([1, -1, 1, -1, 1, -1]) * 0.0072
+    plain = SpaceFigures(np.full(6, 0.9), np.full(6, 0.5))
+    better = SpaceFigures(plain.ari + 0.0061 + wobble, plain.eta_squared)
+    assert choose_space({"none": plain, "pca": better}, OPTIONS).chosen == "none"
+
+
 def test_the_words_name_every_space_and_its_figures() -> None:
     plain = space(0.96, 0.52, 0)
     told = choose_space(
         {"none": plain, "pca": space(0.93, 0.52), "net": space(0.97, 0.52)}, OPTIONS
     )
     assert told.why == (
-        "net: against none, on the same 6 resamples, pca loses too much (-0.030 in stability, "
+        "net: against none (stability 0.960, eta squared of those left out 0.520), on the same 6 "
+        "resamples, pca loses too much (-0.030 in stability, "
         "+0.000 in eta squared); net is clearly better (+0.010 in stability, +0.000 in eta squared)"
     )
     assert set(told.verdicts) == {"pca", "net"}

@@ -105,6 +105,19 @@ def test_every_candidate_is_asked_on_the_same_customers() -> None:
     assert [resample(watched, np.arange(30) % 2, 2, 6, range(4)), drawn[8:12] != drawn[:4]][1]
 
 
+@pytest.mark.parametrize("space", SPACES)
+def test_a_refit_knows_only_the_customers_it_has_drawn(space: str) -> None:
+    """The others may be anything: nothing of scaler, space and centroids comes from them."""
+    X = unstructured("normal", seed=1, rows=300).drop(columns=ID).to_numpy()
+    drawn = np.random.default_rng(2).integers(0, 300, 300)
+    left_out = np.setdiff1d(np.arange(300), drawn)
+    others = X.copy()
+    others[left_out] = 50 * others[left_out] + 1000
+    labels, again = (refitter(Y, space, 5, OPTIONS, 0)(drawn, 0) for Y in (X, others))
+    np.testing.assert_array_equal(labels[drawn], again[drawn])
+    assert (labels[left_out] != again[left_out]).any()
+
+
 def test_a_comparison_by_hand() -> None:
     """Segments {0 1 2 3} and {4 5} are met as {0 1 2} and {3 4 5}: 3 of 4 and 2 of 3."""
     labels, again = np.array([0, 0, 0, 0, 1, 1]), np.array([1, 1, 1, 0, 0, 0])

@@ -7,6 +7,7 @@ month.
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Sequence
 
 import numpy as np
@@ -100,4 +101,4 @@ def main(argv: Sequence[str] = ()) -> bool:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(not main())

@@ -8,6 +8,7 @@ names, or a synthetic month.
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from types import MappingProxyType
@@ -186,4 +187,4 @@ def main(argv: Sequence[str] = ()) -> bool:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(not main())

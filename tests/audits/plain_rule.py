@@ -6,6 +6,7 @@ true groups: there is no structure beyond them, so it should be within twice its
 """
 
 import os
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -94,4 +95,4 @@ def main(argv: Sequence[str] = ()) -> bool:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(not main())
