@@ -114,21 +114,19 @@ def judge_plain_rule(
 def decide(lead: Estimate, excesses: Sequence[Estimate], options: PlainRuleOptions) -> Verdict:
     """An unclear lead speaks for the rule, an unclear excess for nobody.
 
-    The excess is clear when each null is, and all say the same: a verdict must not hang on the
-    way in which chance was drawn.
+    `excesses` are over `NULLS`: correlations matched, then normal scores. A verdict must not hang
+    on the way in which chance was drawn, so the rule is preferred only where both say so. The
+    second is an upper figure by itself; one error more is enough there.
     """
+    matched, upper = excesses
+    error = options.n_errors * matched.error
     if lead.value <= options.n_errors * lead.error:
         return "rule"
-    if all(low > options.min_excess for low, _ in _reach(excesses, options)):
+    if matched.value - error > options.min_excess:
         return "K-means"
-    if all(high < options.min_excess for _, high in _reach(excesses, options)):
+    if max(matched.value + error, upper.value + upper.error) < options.min_excess:
         return "rule"
     return "undecided"
-
-
-def _reach(excesses: Sequence[Estimate], options: PlainRuleOptions) -> list[tuple[float, float]]:
-    errors = [options.n_errors * one.error for one in excesses]
-    return [(e.value - error, e.value + error) for e, error in zip(excesses, errors, strict=True)]
 
 
 def say(

@@ -42,20 +42,23 @@ def planted_segments(
 
 
 class Mixture(NamedTuple):
-    """Customers of a Gaussian mixture, their segment, and who is ordinary."""
+    """Customers of a Gaussian mixture, their segment, who is ordinary, and how near two lie."""
 
     clean: pd.DataFrame
     contract: Contract
     truth: np.ndarray
     ordinary: np.ndarray
+    nearest: float
 
 
-def planted_mixture(k: int, seed: int, log: bool = False, rows: int = 3000) -> Mixture:
+def planted_mixture(
+    k: int, seed: int, log: bool = False, rows: int = 3000, nearest: float | None = None
+) -> Mixture:
     """A mixture of k Gaussians in eight columns, as amounts (`log`) or as scores.
 
     Unequal sizes, the smallest 6 %; centres are drawn from a normal of three times the spread
-    until no two lie nearer than 4 standard deviations; a customer in twenty has three times the
-    spread.
+    until no two lie nearer than 4 standard deviations (or moved together until the nearest two lie
+    `nearest` apart); a customer in twenty has three times the spread.
     """
     rng = np.random.default_rng([seed, k])
     more = rng.dirichlet(np.full(k - 1, 3.0)) * (1 - 0.06 * k)
@@ -64,6 +67,7 @@ def planted_mixture(k: int, seed: int, log: bool = False, rows: int = 3000) -> M
     centres = rng.normal(0, 3, (k, 8))
     while pdist(centres).min() < 4:
         centres = rng.normal(0, 3, (k, 8))
+    centres *= nearest / pdist(centres).min() if nearest else 1
     truth = rng.permutation(np.repeat(np.arange(k), counts))
     ordinary = rng.random(rows) >= 0.05
     X = centres[truth] + rng.normal(size=(rows, 8)) * np.where(ordinary, 1, 3)[:, None]
@@ -71,7 +75,7 @@ def planted_mixture(k: int, seed: int, log: bool = False, rows: int = 3000) -> M
     contract = contract_of(*(f"c{number}" for number in range(8)), kind="money" if log else "score")
     clean = pd.DataFrame(values, columns=list(contract.columns))
     clean.insert(0, ID, [f"K{row:05d}" for row in range(rows)])
-    return Mixture(clean, contract, truth, ordinary)
+    return Mixture(clean, contract, truth, ordinary, float(pdist(centres).min()))
 
 
 def unstructured(kind: str, seed: int, rows: int = 3000) -> pd.DataFrame:

@@ -299,11 +299,12 @@ def test_the_partition_does_not_hang_on(change: str, seed: int) -> None:
     centres = mixture.clean.drop(columns=ID).apply(np.log).groupby(mixture.truth).mean() / 0.3
     assume(pdist(centres).min() > 6)  # well separated
     changed = CHANGES[change](mixture.clean)
-    before = partition_of(mixture.clean, mixture.contract)
-    after = partition_of(changed, contract_of(*changed.columns[1:], kind="money"))
+    contract = contract_of(*changed.columns[1:], kind="money")
+    features = scale_customers(changed, contract, ScalingOptions()).log["features"]
+    assume(len(features) == 8)  # of two twins the order decides which stays
+    before, after = partition_of(mixture.clean, mixture.contract), partition_of(changed, contract)
     assert before.nunique() == 4
-    ordinary = before.index[mixture.ordinary]  # the others lie between segments
-    assert adjusted_rand_score(before[ordinary], after[ordinary]) >= 0.99
+    assert adjusted_rand_score(before, after.loc[before.index]) >= 0.995
 
 
 # ------------------------------------------------------------------------------ large tables

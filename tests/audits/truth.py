@@ -86,6 +86,34 @@ def planted_figures(draws: int) -> list[Figure]:
     ]
 
 
+def close_figures(draws: int) -> list[Figure]:
+    """The same where the nearest two centres lie 4 apart exactly; nothing is asked of it."""
+    figures = []
+    for k in KS:
+        name = f"{k} segments, the nearest two 4 apart"
+        seeds = one_by_one(name, range(draws))
+        found = [found_in(planted_mixture(k, s, nearest=4), s) for s in seeds]
+        tally = tallied([str(one.k or "none") for one in found])
+        agreement = [one.ari for one in found if one.k == k]
+        figures += [
+            counted(f"{name}: k recovered ({tally})", [one.k == k for one in found]),
+            measured(f"{name}: ARI where k is right", agreement),
+        ]
+    return figures
+
+
+def nearest_pairs(draws: int) -> list[Figure]:
+    """How far apart the nearest two centres lie, in standard deviations of a segment."""
+    return [
+        measured(
+            f"{k} segments: the nearest two centres",
+            [planted_mixture(k, seed).nearest for seed in range(draws)],
+            digits=1,
+        )
+        for k in KS
+    ]
+
+
 def correlated_gaussian(X: np.ndarray, seed: int) -> np.ndarray:
     """One normal cloud with the correlations of X, (n, p)."""
     rng = np.random.default_rng(seed)
@@ -136,7 +164,7 @@ def main(argv: Sequence[str] = ()) -> bool:
     draws = number_of_draws(argv, DRAWS, __doc__)
     like = like_the_reference()
     console = Console(width=WIDTH + 20)
-    figures = planted_figures(draws)
+    figures = [*nearest_pairs(draws), *planted_figures(draws), *close_figures(draws)]
     found = tell("Planted segments, 3,000 customers, 8 columns (k chosen: times)", figures, console)
     noise = [refused(kind, unstructured_as(kind), draws, is_asked=True) for kind in NOISE]
     noise += [refused(name, make, draws, is_asked=False) for name, make in like.items()]
