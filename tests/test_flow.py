@@ -82,9 +82,9 @@ def test_reference_segments_are_those_that_are_known(reference_run: dict[str, An
 
 
 def test_same_seed_gives_the_same_segments_byte_for_byte(
-    reference_csv: Path, tmp_path: Path
+    csv_of: Callable[..., Path], month_of_600: pd.DataFrame, tmp_path: Path
 ) -> None:
-    words = ("--source", str(reference_csv), "--segments", "7", "--embedding", "none", *QUICK)
+    words = ("--source", str(csv_of(month_of_600)), *PINNED)
     runs = [run_json(tmp_path / name, *words) for name in ("first", "second")]
     assert runs[0]["run_id"] != runs[1]["run_id"]
     for stage in ("scaled", "selection", "segments", "publication"):
@@ -141,7 +141,7 @@ def test_embeddings_complete_on_the_reference_table(
     embedding: str, reference_csv: Path, tmp_path: Path
 ) -> None:
     words = ("--source", str(reference_csv), "--segments", "7", "--embedding", embedding)
-    words = (*words, *QUICK, "--limit", "networks=1")
+    words = (*words, *QUICK, "--limit", "networks=1", "--limit", "audit_rows=3000")
     summary = run_json(tmp_path, *words)
     assert summary["space"] == embedding
     assert summary["embedding"]["width"] == 6
@@ -307,7 +307,8 @@ def test_the_usual_notebook_is_measured_beside_the_monthly_preset_and_never_publ
     )
     monkeypatch.setattr(steps, "select_as_notebook", quick)
     month = draw_month(2000, pd.Period("2026-03", "M"), seed=0).table
-    result = resegment("run", "--source", csv_of(month), "--preset", "notebook", "--json")
+    words = ("run", "--source", csv_of(month), "--preset", "notebook")
+    result = resegment(*words, "--limit", "null_draws=2", "--json")
     assert result.exit_code == 0, result.output
     summary = json.loads(result.stdout)
     assert (summary["preset"], summary["k"], summary["space"]) == ("notebook", 7, "none")

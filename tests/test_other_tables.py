@@ -42,7 +42,7 @@ def telco() -> pd.DataFrame:
             "subscriber": [f"{number:08x}" for number in rng.permutation(10_000)[:2000] + 2**28],
             "Monthly Bill": np.exp(rng.normal(np.array([2, 4, 6])[group], 0.25)).round(2),
             "Number of calls": rng.poisson(np.array([4, 200, 30])[group]) + 1,
-            "data_share": rng.beta(*np.array([[8, 2], [2, 8], [5, 5]])[group].T).round(4),
+            "data_share": rng.beta(*np.array([[5, 5], [2, 8], [8, 2]])[group].T).round(4),
             "contract_months": rng.integers(1, 49, 2000),
             "satisfaction": np.where(rng.random(2000) < 0.05, np.nan, rng.normal(0, 1, 2000)),
             "plan": np.array(["basic", "plus", "max"])[group],

@@ -325,9 +325,12 @@ def test_the_reference_table_and_its_rule(reference: World) -> None:
     assert adjusted_rand_score(found, labels) == pytest.approx(0.655, abs=0.01)
 
 
-@pytest.mark.parametrize("seed", [0, 6])  # with ten starts on the customers, 6 missed the optimum
-def test_the_reference_table_is_undecided(reference: World, seed: int) -> None:
-    found = judge(reference, seed, fit_kmeans(reference.X, 7, 0, 20).labels_)
+def test_the_reference_table_is_undecided(reference: World) -> None:
+    found = judge(
+        reference,
+        6,  # with ten starts on the customers, this seed missed the optimum
+        fit_kmeans(reference.X, 7, 0, 20).labels_,
+    )
     assert found.eta_tuned == pytest.approx(0.4835, abs=0.001)
     assert found.lead == pytest.approx(0.0345, abs=0.002)
     assert found.lead_error == pytest.approx(0.0014, abs=0.0005)
