@@ -52,13 +52,19 @@ class Mixture(NamedTuple):
 
 
 def planted_mixture(
-    k: int, seed: int, log: bool = False, rows: int = 3000, nearest: float | None = None
+    k: int,
+    seed: int,
+    log: bool = False,
+    rows: int = 3000,
+    nearest: float | None = None,
+    outliers: float = 0.05,
 ) -> Mixture:
     """A mixture of k Gaussians in eight columns, as amounts (`log`) or as scores.
 
     Unequal sizes, the smallest 6 %; centres are drawn from a normal of three times the spread
     until no two lie nearer than 4 standard deviations (or moved together until the nearest two lie
-    `nearest` apart); a customer in twenty has three times the spread.
+    `nearest` apart); of `outliers`, a customer in twenty, the spread is three times
+    as large.
     """
     rng = np.random.default_rng([seed, k])
     more = rng.dirichlet(np.full(k - 1, 3.0)) * (1 - 0.06 * k)
@@ -69,7 +75,7 @@ def planted_mixture(
         centres = rng.normal(0, 3, (k, 8))
     centres *= nearest / pdist(centres).min() if nearest else 1
     truth = rng.permutation(np.repeat(np.arange(k), counts))
-    ordinary = rng.random(rows) >= 0.05
+    ordinary = rng.random(rows) >= outliers
     X = centres[truth] + rng.normal(size=(rows, 8)) * np.where(ordinary, 1, 3)[:, None]
     values = np.exp(6 + 0.3 * X) if log else X
     contract = contract_of(*(f"c{number}" for number in range(8)), kind="money" if log else "score")
