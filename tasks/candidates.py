@@ -30,12 +30,12 @@ from tasks.selection import (
     choose_k,
     choose_space,
     elbow,
+    times_found,
 )
 from tasks.yardsticks import NAN, Reference, agreement, left_out_eta_squared
 
 PLAIN = "none"
 NAMES = ("space", "k")  # of a candidate, before its figures
-
 
 Progress = Callable[[int, int], None]
 
@@ -165,11 +165,10 @@ def audit_spaces(audit: Audit, plain: Candidate, options: SelectionOptions, told
 
 def found_again(candidate: Candidate) -> str:
     """How stable a candidate is, in words."""
-    line = candidate.line
-    found, resamples = round(line["survival"] * line["resamples"]), int(line["resamples"])
+    found, resamples = times_found(candidate.line)
     return (
         f" (its weakest segment was found again in {found} of {resamples} resamples, "
-        f"bootstrap ARI {line['bootstrap_ari']:.3f})"
+        f"bootstrap ARI {candidate.line['bootstrap_ari']:.3f})"
     )
 
 

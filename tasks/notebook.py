@@ -7,7 +7,7 @@ space and the rule for k are the monthly preset's, so that the two can be compar
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -37,12 +37,15 @@ from tasks.notebook_network import (
 )
 from tasks.outcome import Outcome
 from tasks.plain_rule import PlainRuleOptions
-from tasks.scaling import ScalingOptions, left_out_in_words, scale_customers
+from tasks.scaling import (
+    ScalingOptions,
+    left_out_in_words,
+    scale_customers,
+    scaled_by,
+    scaler_of,
+)
 from tasks.selection import Choice, SelectionOptions, choose_k, elbow
 from tasks.yardsticks import NAN, agreement
-
-if TYPE_CHECKING:
-    from sklearn.pipeline import Pipeline
 
 NOTEBOOK = "notebook"
 SEGMENTS = 7
@@ -67,28 +70,8 @@ def scale_as_notebook(clean: pd.DataFrame, contract: Contract) -> Outcome:
         As `tasks.scaling.scale_customers`.
     """
     features = list(contract.numeric)
-    scaler = build_scaler(features).fit(clean)
-    X = scaler.transform(clean)  # (n_customers, n_features)
-    ids = clean[[contract.id.column]].reset_index(drop=True)
-    scaled = pd.concat([ids, pd.DataFrame(X, columns=features)], axis=1)
-    return Outcome(scaled, {"scaler.skops": scaler}, {"features": features, "dropped": []})
-
-
-def build_scaler(features: list[str]) -> "Pipeline":
-    """The unfitted pipeline: pick and impute by mean, leave as it is, standardise."""
-    from sklearn.compose import ColumnTransformer
-    from sklearn.impute import SimpleImputer
-    from sklearn.pipeline import Pipeline
-    from sklearn.preprocessing import FunctionTransformer, StandardScaler
-
-    picked = [("features", SimpleImputer(strategy="mean"), features)]
-    return Pipeline(
-        [
-            ("impute", ColumnTransformer(picked, verbose_feature_names_out=False)),
-            ("transform", FunctionTransformer(feature_names_out="one-to-one")),
-            ("scale", StandardScaler()),
-        ]
-    )
+    log = {"features": features, "dropped": []}
+    return scaled_by(scaler_of(features, [], "mean"), clean, contract.id.column, log)
 
 
 def select_as_notebook(

@@ -13,11 +13,11 @@ from sklearn.decomposition import PCA
 from sklearn.preprocessing import StandardScaler
 
 from tasks.audit import Audit, Candidate
-from tasks.kmeans import fit_kmeans, one_core_each, published_kmeans
+from tasks.kmeans import one_core_each, published_kmeans
 from tasks.network import import_tensorflow
 from tasks.seeds import child_seed
 from tasks.selection import CURVE
-from tasks.stability import STARTS, Stability, resample
+from tasks.stability import Stability, refit_kmeans, resample
 from tasks.yardsticks import NAN, Partition, distance_matrix, inertia_of, silhouette
 
 if TYPE_CHECKING:
@@ -57,9 +57,7 @@ def network_candidate(
 
     def refit(drawn: np.ndarray, number: int) -> np.ndarray:
         Z = code_of(drawn, "resample", number)  # (n_customers, n_code)
-        rows, times = np.unique(drawn, return_counts=True)
-        seed = child_seed(audit.seed, NETWORK, "kmeans", number)
-        return fit_kmeans(Z[rows], min(k, len(rows)), seed, STARTS, weights=times).predict(Z)
+        return refit_kmeans(Z, drawn, k, child_seed(audit.seed, NETWORK, "kmeans", number))
 
     Z = code_of(np.arange(len(X)), "all")
     labels = published_kmeans(Z, k, audit.seed, NETWORK).predict(Z)

@@ -127,18 +127,6 @@ def candidate_lines(selection: pd.DataFrame) -> list[dict[str, Any]]:
     return [_without_gaps(line) for line in rounded.to_dict("records")]
 
 
-def chosen_in_words(selection: Mapping[str, Any]) -> str:
-    """The chosen candidate and the figures that its gate asks about; from the step's log."""
-    metrics, space = selection["metrics"], selection["space"]
-    found = round(metrics["survival"] * metrics["resamples"])
-    return (
-        f"k = {selection['k']}{'' if space == 'none' else f' in the space {space}'}: "
-        f"weakest segment found again in {found} of {metrics['resamples']} resamples, "
-        f"bootstrap ARI {metrics['bootstrap_ari']:.3f}, "
-        f"smallest segment {metrics['smallest_share']:.1%}"
-    )
-
-
 def gate_lines(summary: Mapping[str, Any]) -> list[dict[str, Any]]:
     """One line per gate for the table in Prefect."""
     return [

@@ -96,10 +96,17 @@ def scale_customers(clean: pd.DataFrame, contract: Contract, options: ScalingOpt
     log = {"features": features, "dropped": [*duplicates, *noise]}
     if not features:
         return Outcome(clean[[contract.id.column]].reset_index(drop=True), log=log)
-    scaler = build_scaler(features, contract).fit(clean)
+    return scaled_by(build_scaler(features, contract), clean, contract.id.column, log)
+
+
+def scaled_by(
+    unfitted: "Pipeline", clean: pd.DataFrame, id_column: str, log: Mapping[str, Any]
+) -> Outcome:
+    """Fit a scaler on `clean`; the table has the id and the features that `log` names."""
+    scaler = unfitted.fit(clean)
     X = scaler.transform(clean)  # (n_customers, n_features)
-    ids = clean[[contract.id.column]].reset_index(drop=True)
-    scaled = pd.concat([ids, pd.DataFrame(X, columns=features)], axis=1)
+    ids = clean[[id_column]].reset_index(drop=True)
+    scaled = pd.concat([ids, pd.DataFrame(X, columns=log["features"])], axis=1)
     return Outcome(scaled, {"scaler.skops": scaler}, log)
 
 
@@ -186,13 +193,18 @@ def _why(one: Mapping[str, Any]) -> str:
 
 def build_scaler(features: list[str], contract: Contract) -> "Pipeline":
     """The unfitted pipeline: pick and impute by median, log1p by kind, standardise."""
+    logged = [i for i, name in enumerate(features) if contract.columns[name].is_logged]
+    return scaler_of(features, logged, "median")
+
+
+def scaler_of(features: list[str], logged: list[int], statistic: str) -> "Pipeline":
+    """The unfitted pipeline: pick and impute by a statistic, log1p of some, standardise."""
     from sklearn.compose import ColumnTransformer
     from sklearn.impute import SimpleImputer
     from sklearn.pipeline import Pipeline
     from sklearn.preprocessing import StandardScaler
 
-    logged = [i for i, name in enumerate(features) if contract.columns[name].is_logged]
-    picked = [("features", SimpleImputer(strategy="median"), features)]
+    picked = [("features", SimpleImputer(strategy=statistic), features)]
     return Pipeline(
         [
             ("impute", ColumnTransformer(picked, verbose_feature_names_out=False)),

@@ -151,9 +151,14 @@ def choose_k(candidates: pd.DataFrame, options: SelectionOptions) -> Choice:
     return Choice(k, "; ".join([_praise(lines[k]), *([_each(beyond)] if beyond else [])]), told)
 
 
+def times_found(line: Line) -> tuple[int, int]:
+    """In how many resamples the weakest segment was found again, and of how many."""
+    return round(line["survival"] * line["resamples"]), int(line["resamples"])
+
+
 def _failing(line: Line, options: SelectionOptions) -> str:
     """Why a k is not stable, in words; empty where it is."""
-    found, resamples = round(line["survival"] * line["resamples"]), int(line["resamples"])
+    found, resamples = times_found(line)
     if resamples < options.resamples or line["survival"] < options.min_survival:
         ending = ", then stopped" if resamples < options.resamples else ""
         return f"its weakest segment was found again in {found} of {resamples} resamples{ending}"
@@ -182,10 +187,22 @@ def _duller(line: Line, best: Line, options: SelectionOptions) -> str:
 
 
 def _praise(line: Line) -> str:
-    found, resamples = round(line["survival"] * line["resamples"]), int(line["resamples"])
+    found, resamples = times_found(line)
     return (
         f"{line['k']}: the largest k of which every segment is found again (the weakest in "
         f"{found} of {resamples} resamples, bootstrap ARI {line['bootstrap_ari']:.3f})"
+    )
+
+
+def chosen_in_words(selection: Mapping[str, Any]) -> str:
+    """The chosen candidate and the figures that its gate asks about; from the step's log."""
+    metrics, space = selection["metrics"], selection["space"]
+    found, resamples = times_found(metrics)
+    return (
+        f"k = {selection['k']}{'' if space == 'none' else f' in the space {space}'}: "
+        f"weakest segment found again in {found} of {resamples} resamples, "
+        f"bootstrap ARI {metrics['bootstrap_ari']:.3f}, "
+        f"smallest segment {metrics['smallest_share']:.1%}"
     )
 
 

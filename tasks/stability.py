@@ -129,10 +129,7 @@ def compare(labels: np.ndarray, again: np.ndarray, k: int, drawn: np.ndarray) ->
 
 
 def refitter(X: np.ndarray, space: str, k: int, options: EmbeddingOptions, seed: int) -> Refit:
-    """Give the function that refits scaler, space and K-means on the rows drawn of X.
-
-    A row drawn twice weighs twice: the same as fitting on the doubled rows, and a third quicker.
-    """
+    """Give the function that refits scaler, space and K-means on the rows drawn of X."""
 
     def refit(drawn: np.ndarray, number: int) -> np.ndarray:
         scaler = StandardScaler().fit(X[drawn])
@@ -140,9 +137,16 @@ def refitter(X: np.ndarray, space: str, k: int, options: EmbeddingOptions, seed:
         random_state = child_seed(seed, "stability", space, k, number)
         transformer = fit_space(space, standard[drawn], options, random_state)
         Z = embed(transformer, standard)  # (n_customers, n_dimensions)
-        rows, times = np.unique(drawn, return_counts=True)
-        fewer = min(k, len(rows))  # a handful of customers can be drawn as fewer still
-        kmeans = fit_kmeans(Z[rows], fewer, random_state, n_init=STARTS, weights=times)
-        return kmeans.predict(Z)
+        return refit_kmeans(Z, drawn, k, random_state)
 
     return refit
+
+
+def refit_kmeans(Z: np.ndarray, drawn: np.ndarray, k: int, random_state: int) -> np.ndarray:
+    """Labels of all rows of Z, (n_customers, n_dimensions), fitted on those drawn.
+
+    A row drawn twice weighs twice: the same as fitting on the doubled rows, and a third quicker.
+    """
+    rows, times = np.unique(drawn, return_counts=True)
+    fewer = min(k, len(rows))  # a handful of customers can be drawn as fewer still
+    return fit_kmeans(Z[rows], fewer, random_state, n_init=STARTS, weights=times).predict(Z)

@@ -26,7 +26,7 @@ from tasks.plain_rule import PlainRuleOptions
 from tasks.profiling import profile_segments
 from tasks.run import Run
 from tasks.scaling import ScalingOptions, left_out_in_words, scale_customers
-from tasks.selection import SelectionOptions
+from tasks.selection import SelectionOptions, chosen_in_words
 from tasks.typicality import TypicalityOptions
 
 
@@ -110,9 +110,7 @@ def select(scaled: Path, clean: Path, run: Run) -> Path:
         pinned = made.log["k"] if made.log["pinned"] else 0
         if made.log["k"] is None:
             return rules.selection_rules(*thresholds, pinned, nothing=made.log["why"])
-        return rules.selection_rules(
-            *thresholds, pinned, chosen=reporting.chosen_in_words(made.log)
-        )
+        return rules.selection_rules(*thresholds, pinned, chosen=chosen_in_words(made.log))
 
     return run.commit(
         "selection",
