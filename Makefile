@@ -52,7 +52,7 @@ lock:
 	uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
 	  --no-header --no-annotate --no-strip-extras pyproject.toml -o requirements.lock
 	uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
-	  --no-header --no-annotate --no-strip-extras --group dev -c requirements.lock \
+	  --no-header --no-annotate --no-strip-extras --group dev --all-extras -c requirements.lock \
 	  pyproject.toml -o requirements-dev.lock
 
 clean:

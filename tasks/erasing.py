@@ -1,0 +1,180 @@
+"""Customers and publications that leave the store, so that their bytes leave its pages too."""
+
+import hashlib
+import hmac
+from collections.abc import Callable, Iterable, Sequence
+from datetime import datetime
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+import sqlalchemy as sa
+
+from expectations.errors import OutsideError
+from tasks.order import Published, rest_on
+from tasks.published import loaded_runs, publications_in
+from tasks.store import Store, changing, store_row
+from tasks.tables import (
+    assignments,
+    decisions,
+    erasures,
+    migration,
+    models,
+    runs,
+    segments,
+    tombstones,
+)
+
+AT_ONCE = 500  # ids in a statement
+
+
+class Tombstones(NamedTuple):
+    """Who was forgotten: the hashes of their ids, under the store's own key."""
+
+    secret: bytes
+    hashes: frozenset[str]
+
+    @property
+    def sha256(self) -> str:
+        """Changes with who was forgotten; tells nobody who."""
+        return hashlib.sha256(" ".join(sorted(self.hashes)).encode()).hexdigest()
+
+    def hash_of(self, customer: str) -> str:
+        """The keyed hash of an id: without the key nobody can try ids out."""
+        return hmac.digest(self.secret, str(customer).encode(), "sha256").hex()
+
+    def __call__(self, customers: np.ndarray) -> np.ndarray:
+        """The same as `mark`."""
+        return self.mark(customers)
+
+    def mark(self, customers: np.ndarray) -> np.ndarray:
+        """Whether each of these ids was forgotten, (n_customers,) of bool."""
+        if not self.hashes:
+            return np.zeros(len(customers), dtype=bool)
+        return np.fromiter((self.hash_of(one) in self.hashes for one in customers), dtype=bool)
+
+
+class Forgotten(NamedTuple):
+    """How many ids were asked for, how many of them the store knew, and rows erased for it."""
+
+    customers: int
+    found: int
+    assignments: int
+
+
+def forgotten(store: Store) -> Callable[[np.ndarray], np.ndarray]:
+    """A function from ids, (n_customers,), to whether each was forgotten."""
+    with store.database.reading() as connection:
+        return tombstones_in(connection).mark
+
+
+def tombstones_in(connection: sa.Connection) -> Tombstones:
+    """The tombstones, within a transaction."""
+    hashes = connection.execute(sa.select(tombstones.c.hash)).scalars()
+    return Tombstones(store_row(connection).secret, frozenset(hashes))
+
+
+def forget(store: Store, customers: Iterable[str], at: datetime | str) -> Forgotten:
+    """Erase customers from every publication and leave a tombstone each.
+
+    Their rows are counted by run and segment, so that sizes stay reconcilable. If it was killed or
+    failed half-way, the same call ends what it began. Backups and a server's write-ahead log are
+    beyond its reach. Raises `OutsideError` when the database fails, or is read all the time.
+    """
+    wanted = sorted(set(customers))
+    with changing(store) as (connection, _):
+        erased = [_erase(connection, run_id, wanted, at) for run_id in loaded_runs(connection)]
+        _bury(connection, wanted, at)
+    scrub(store)
+    rows = pd.concat(erased) if erased else pd.DataFrame({"customer_id": []})
+    return Forgotten(len(wanted), rows["customer_id"].nunique(), len(rows))
+
+
+def _erase(
+    connection: sa.Connection, run_id: str, customers: Sequence[str], at: datetime | str
+) -> pd.DataFrame:
+    """Take customers out of one run's rows; returns their ids and segments."""
+    erased = [pd.DataFrame({"customer_id": [], "segment_id": []}, dtype="str")]
+    for start in range(0, len(customers), AT_ONCE):
+        theirs = sa.and_(
+            assignments.c.run_id == run_id,
+            assignments.c.customer_id.in_(customers[start : start + AT_ONCE]),
+        )
+        query = sa.select(assignments.c.customer_id, assignments.c.segment_id).where(theirs)
+        erased.append(pd.DataFrame(connection.execute(query).all(), columns=list(erased[0])))
+        connection.execute(sa.delete(assignments).where(theirs))
+    rows = pd.concat(erased, ignore_index=True)
+    if any(one.run_id == run_id for one in publications_in(connection)):
+        note_erased(connection, run_id, rows["segment_id"], at)
+    return rows
+
+
+def note_erased(
+    connection: sa.Connection, run_id: str, segment_ids: pd.Series, at: datetime | str
+) -> None:
+    """Count by segment who was erased from a publication; `segment_ids` has a line for each."""
+    named = segment_ids.astype(object).where(segment_ids.notna(), None)
+    for segment_id, n_customers in named.value_counts(dropna=False).items():
+        line = {"run_id": run_id, "segment_id": segment_id, "customers": n_customers}
+        connection.execute(sa.insert(erasures).values(**line, erased_at=at))
+
+
+def _bury(connection: sa.Connection, customers: Sequence[str], at: datetime | str) -> None:
+    known = tombstones_in(connection)
+    new = {known.hash_of(one) for one in customers} - known.hashes
+    if new:
+        rows = [{"hash": one, "forgotten_at": at} for one in sorted(new)]
+        connection.execute(sa.insert(tombstones), rows)
+
+
+def drop_publications(store: Store, before: pd.Period) -> list[str]:
+    """Drop all runs of the months before `before`, with all that the store holds of them.
+
+    The current publication stays, and what its month's moves compare with; the registry too, so
+    that no id is ever minted twice. Returns the ids of the runs that were dropped.
+    """
+    with changing(store) as (connection, row):
+        known = publications_in(connection)
+        kept = _still_needed(connection, known, row.current_run)
+        lines = connection.execute(sa.select(runs.c.run_id).where(runs.c.month < str(before)))
+        dropped = [run_id for run_id in lines.scalars() if run_id not in kept]
+        for table in (assignments, segments, migration, erasures, decisions, runs):
+            connection.execute(sa.delete(table).where(table.c.run_id.in_(dropped)))
+        in_use = sa.select(runs.c.model_sha256).where(runs.c.model_sha256.is_not(None))
+        connection.execute(sa.delete(models).where(models.c.sha256.not_in(in_use)))
+    if dropped:
+        scrub(store)
+    return dropped
+
+
+def _still_needed(
+    connection: sa.Connection, known: Sequence[Published], current: str | None
+) -> set[str]:
+    """The current publication, what it compares with, and what a correction of it would."""
+    if current is None:
+        return set()
+    month = next(one.month for one in known if one.run_id == current)
+    compared = sa.select(runs.c.previous_run).where(runs.c.run_id == current)
+    needed = {
+        current,
+        connection.execute(compared).scalar(),
+        rest_on(known, current, month).previous,
+    }
+    return {run_id for run_id in needed if run_id is not None}
+
+
+def scrub(store: Store) -> None:
+    """Write the database's pages anew, so that what was deleted is in none of them."""
+    with store.database.alone() as connection:
+        if not store.database.path:
+            connection.exec_driver_sql("SET statement_timeout = 0")
+            for table in (assignments, segments, models):
+                connection.exec_driver_sql(f"VACUUM (FULL) {table.name}")
+            return
+        connection.exec_driver_sql("VACUUM")
+        is_busy, *_ = connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)").one()
+    if is_busy:
+        raise OutsideError(
+            f"the rows are deleted, but {store.database.shown} is being read, and its log still "
+            "holds them. Close what reads it, and run the command again."
+        )

@@ -1,0 +1,60 @@
+"""Assignments in bulk: into the store under a run that nothing points at yet, and out again."""
+
+from collections.abc import Callable
+
+import pandas as pd
+import pyarrow as pa
+import sqlalchemy as sa
+
+from tasks.published import loaded_runs, publications_in
+from tasks.store import Store, changing
+from tasks.tables import ASSIGNED, assignments
+
+BLOCK = 250_000  # rows that are loaded at once
+
+
+def load_assignments(
+    store: Store, table: pd.DataFrame, run_id: str, on_step: Callable[[str], None]
+) -> None:
+    """Append a run's rows in at least two blocks, so that memory and locks stay small.
+
+    Nothing points at them yet. `on_step(name)` hears of the first block and of the last.
+    """
+    rows = as_arrow(table, run_id)
+    block = max(1, min(BLOCK, -(-len(rows) // 2)))
+    for start in range(0, len(rows), block):
+        store.database.load("assignments", rows.slice(start, block))
+        if start == 0:
+            on_step("loaded first block")
+    on_step("loaded")
+
+
+def as_arrow(table: pd.DataFrame, run_id: str) -> pa.Table:
+    """Assignments in the order of the key: an index that grows at its end is quick to fill."""
+    given = {str(name): pa.array(table[name], from_pandas=True) for name in table}
+    given["run_id"] = pa.repeat(run_id, len(table))
+    rows = pa.Table.from_arrays(
+        [given[one.name].cast(one.type) for one in ASSIGNED], schema=ASSIGNED
+    )
+    is_sorted = table["customer_id"].is_monotonic_increasing
+    return rows if is_sorted else rows.sort_by("customer_id")
+
+
+def remove_load(store: Store, run_id: str) -> None:
+    """Take out the rows that were loaded for a run which then was not published."""
+    with changing(store) as (connection, _):
+        remove_leftovers(connection, run_id)
+
+
+def remove_leftovers(connection: sa.Connection, only: str | None = None) -> list[str]:
+    """Take out rows whose run was never published: a killed load, or `only` this one.
+
+    The store must be locked, else a run could be entered while its rows are taken out. A load that
+    is still on its way is taken out too: its publication finds rows missing, and is run again.
+    """
+    entered = {one.run_id for one in publications_in(connection)}
+    loaded = loaded_runs(connection) if only is None else [only]
+    leftovers = [run_id for run_id in loaded if run_id not in entered]
+    for run_id in leftovers:
+        connection.execute(sa.delete(assignments).where(assignments.c.run_id == run_id))
+    return leftovers

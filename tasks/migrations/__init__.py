@@ -1,0 +1,1 @@
+"""How the segment store's tables came about, one step per file in `versions`."""
