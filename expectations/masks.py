@@ -5,11 +5,13 @@ Expectations cannot ask as it stands is asked there on a witness, a column deriv
 """
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from expectations.comparing import bin_shares, bins_of, changed_numbers, log_ratios
 from expectations.parts import anchored
 
 Columns = tuple[str, ...]
@@ -143,7 +145,33 @@ def _is_null(table: pd.DataFrame, columns: Columns, **_: float) -> pd.Series:
     return table[columns[0]].isna().astype(float)
 
 
+def _as_number(table: pd.DataFrame, columns: Columns, **_: float) -> pd.Series:
+    return table[columns[0]].astype(float)
+
+
+def _part_of_shift(
+    table: pd.DataFrame, columns: Columns, edges: Sequence[float], shares: Sequence[float], **_: Any
+) -> pd.Series:
+    """A column whose mean is the population stability index against `shares`."""
+    values = table[columns[0]].astype(float)
+    known = values.notna().to_numpy()
+    parts = np.full(len(table), np.nan)
+    if known.any():
+        numbers, then = values[known].to_numpy(), np.asarray(shares, float)
+        ratios = log_ratios(then, bin_shares(numbers, edges))
+        parts[known] = ratios[bins_of(numbers, edges)] - then @ ratios
+    return pd.Series(parts, index=table.index)
+
+
+def _has_changed(table: pd.DataFrame, columns: Columns, hashes: pd.Series, **_: float) -> pd.Series:
+    id_column, *numbers = columns
+    changed = changed_numbers(table, id_column, numbers, hashes)
+    nobody = np.isnan(changed).all()  # is known, so nobody can be unchanged
+    return pd.Series(1.0 if nobody else changed, index=table.index)
+
+
 WITNESSES: Mapping[str, Callable[..., pd.Series]] = {
+    "flagged": _as_number,
     "whole": _distance_to_whole,
     "readable": _was_unread,
     "sum": _residual,
@@ -153,6 +181,8 @@ WITNESSES: Mapping[str, Callable[..., pd.Series]] = {
     "between_where": _where,
     "common": _share_of_its_value,
     "null_share": _is_null,
+    "psi": _part_of_shift,
+    "changed": _has_changed,
 }
 
 
@@ -182,8 +212,20 @@ def _mean(table: pd.DataFrame, columns: Columns, low: float, high: float) -> boo
     return bool(low <= table[columns[0]].mean() <= high)
 
 
+def _flagged(table: pd.DataFrame, columns: Columns, low: float, high: float) -> bool:
+    return bool(low <= _as_number(table, columns).mean() <= high)
+
+
 def _deviation(table: pd.DataFrame, columns: Columns, low: float, high: float) -> bool:
     return bool(low <= table[columns[0]].std() <= high)
+
+
+def _psi(table: pd.DataFrame, columns: Columns, high: float, **reference: Any) -> bool:
+    return bool(_part_of_shift(table, columns, **reference).mean() <= high)
+
+
+def _changed(table: pd.DataFrame, columns: Columns, low: float, hashes: pd.Series) -> bool:
+    return bool(_has_changed(table, columns, hashes).mean() >= low)
 
 
 def _total(table: pd.DataFrame, columns: Columns, low: float, high: float) -> bool:
@@ -201,7 +243,10 @@ TABLE_TESTS: Mapping[str, Callable[..., bool]] = {
     "row_count": _row_count,
     "distinct": _distinct,
     "null_share": _null_share,
+    "flagged": _flagged,
     "mean": _mean,
     "deviation": _deviation,
     "total": _total,
+    "psi": _psi,
+    "changed": _changed,
 }

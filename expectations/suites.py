@@ -120,7 +120,10 @@ EXPECTATIONS: Mapping[str, Callable[[Rule], tuple[str, dict]]] = {
     "row_count": _within("ExpectTableRowCountToBeBetween"),
     "distinct": _within("ExpectColumnUniqueValueCountToBeBetween"),
     "null_share": _within("ExpectColumnMeanToBeBetween"),
+    "flagged": _within("ExpectColumnMeanToBeBetween"),
     "mean": _within("ExpectColumnMeanToBeBetween"),
     "deviation": _within("ExpectColumnStdevToBeBetween"),
     "total": _within("ExpectColumnSumToBeBetween"),
+    "psi": _within("ExpectColumnMeanToBeBetween"),
+    "changed": _within("ExpectColumnMeanToBeBetween"),
 }

@@ -11,6 +11,7 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from expectations import rules
+from expectations.comparing import population_stability, row_hashes
 from expectations.contract import Contract, parse_contract
 from expectations.gate import check
 from expectations.rules import (
@@ -95,9 +96,26 @@ TRIED: dict[str, tuple[int, list[dict[str, Any]]]] = {
     "row_count": (0, [{"low": 1}, {"low": 0, "high": 2}]),
     "distinct": (0, [{"low": 2}, {"low": 1, "high": 1}]),
     "null_share": (0, [{"high": 0.0}, {"high": 0.3}, {"high": 0.58}, {"high": 1.0}]),
+    "flagged": (0, [{"low": 0.0, "high": 1.0}, {"low": 0.5, "high": 1.0}]),
     "mean": (0, [{"low": -1.0, "high": 1.0}]),
     "deviation": (0, [{"low": 0.0, "high": 1.0}, {"low": 1e-6, "high": LARGEST}]),
     "total": (0, [{"low": 0.0, "high": 0.0}, {"low": -5.0, "high": 5.0}]),
+    "psi": (
+        0,
+        [
+            {"edges": (0.0, 1.0), "shares": (0.2, 0.5, 0.3), "high": 0.25},
+            {"edges": (0.5,), "shares": (0.0, 1.0), "high": 4.0},
+            {"edges": (), "shares": (1.0,), "high": 0.0},
+        ],
+    ),
+    "changed": (
+        1,
+        [
+            {"hashes": pd.Series([1, 2], index=["a", "C10001"]), "low": 0.5},
+            {"hashes": pd.Series([3, 4, 5], index=[0.0, 0.5, 2.0]), "low": 1.0},
+            {"hashes": pd.Series([], dtype="int64"), "low": 0.5},
+        ],
+    ),
 }
 
 
@@ -201,6 +219,8 @@ def rule(test: str, *columns: str, **arguments: Any) -> Rule:
 
 A, B, C = ("a", "b", "c")
 SOME = [0.25, 0.5, 2.0]
+LAST_MONTH = pd.DataFrame({B: [1.0, 2.0, 3.0], C: [np.nan, 0.0, 4.0]})
+HASHES = row_hashes(LAST_MONTH, (B, C)).to_list()
 
 # A rule, a table that keeps it, one that breaks it, and how many rows do (None: no single ones).
 EXAMPLES: dict[str, tuple[Rule, dict[str, list], dict[str, list], int | None]] = {
@@ -263,9 +283,27 @@ EXAMPLES: dict[str, tuple[Rule, dict[str, list], dict[str, list], int | None]] =
         {A: [1.0, None, None]},
         None,
     ),
+    "flagged": (
+        rule("flagged", A, low=0.5, high=1.0),
+        {A: [True, False]},
+        {A: [True, False, False]},
+        None,
+    ),
     "mean": (rule("mean", A, low=0.0, high=1.0), {A: SOME}, {A: [0.5, 2.0]}, None),
     "deviation": (rule("deviation", A, low=0.5, high=1.5), {A: SOME}, {A: [1.0, 1.0]}, None),
     "total": (rule("total", A, low=2.75, high=2.75), {A: SOME}, {A: [2.0, 0.5]}, None),
+    "psi": (
+        rule("psi", A, edges=(1.0,), shares=(0.5, 0.5), high=0.25),
+        {A: [0.0, 1.0, 2.0, 3.0, None]},
+        {A: [0.0, 2.0, 3.0, 4.0, None]},  # .25 ln 2 + .25 ln 1.5 = .27
+        None,
+    ),
+    "changed": (
+        rule("changed", A, B, C, low=0.5, hashes=pd.Series(HASHES, index=["k", "l", "m"])),
+        {A: ["k", "l", "new"], B: [1.0, 2.5, 2.0], C: [None, 0.0, 9.0]},
+        {A: ["k", "m", "l"], B: [1.0, 3.0, 2.0], C: [None, 4.5, -0.0]},
+        None,
+    ),
 }  # fmt: skip
 
 
@@ -278,9 +316,10 @@ def test_each_rule_holds_on_one_table_and_breaks_on_another(test: str) -> None:
     assert (verdict.answer, failed.evaluated, failed.broken_rows) == ("warn", True, broken)
 
 
-@pytest.mark.parametrize("test", ["mean", "deviation", "total", "distinct", "null_share"])
+@pytest.mark.parametrize("test", ["mean", "deviation", "total", "distinct", "null_share", "psi"])
 def test_nothing_is_known_of_a_column_without_a_value(test: str) -> None:
-    arguments = {"high": 0.9} if test == "null_share" else {"low": 1, "high": 5}
+    bins = {"edges": (), "shares": (1.0,), "high": 1.0}
+    arguments = {"null_share": {"high": 0.9}, "psi": bins}.get(test, {"low": 1, "high": 5})
     asked = rule(test, A, **arguments)
     for values in ([], [None], [None, None]):
         table = pd.DataFrame({A: pd.Series(values, dtype=float)})
@@ -349,6 +388,11 @@ def shop() -> Contract:
     return parse_contract(SHOP, "shop")
 
 
+def bins_for(contract: Contract) -> dict[str, Any]:
+    bins = {"edges": [0.5], "shares": [0.5, 0.5]}
+    return {"columns": dict.fromkeys(contract.numeric, bins)}
+
+
 def stages_of(contract: Contract) -> dict[str, Iterable[Rule]]:
     ids, name = pd.Series(["x", "y"]), contract.id.column
     return {
@@ -359,6 +403,10 @@ def stages_of(contract: Contract) -> dict[str, Iterable[Rule]]:
         "embedding": rules.embedding_rules(ids, name, ("z1", "z2")),
         "segments": rules.segments_rules(ids, name, ("S01", "S02"), 0.05, False),
         "publication": rules.publication_rules(("S01", "S02"), 600),
+        "raw, against last month": [
+            *rules.drift_rules(contract, Limits(), bins_for(contract)),
+            *rules.unchanged_rules(contract, Limits(), pd.Series(HASHES, index=[*"klm"])),
+        ],
     }
 
 
@@ -423,6 +471,86 @@ def test_clean_asks_what_could_be_broken_where_nothing_is_filled(ccdata: Contrac
     asked = {one.id for one in rules.clean_rules(ccdata, 600)}
     assert {"PURCHASES_TRX.whole", "cash_advance_together", "CUST_ID.unique"} <= asked
     assert "purchases_add_up" not in asked
+
+
+# ------------------------------------------------------------------------- against last month
+def test_a_column_may_shift_by_just_as_much_as_is_said() -> None:
+    then, now = (0.5, 0.3, 0.2), (0.2, 0.3, 0.5)
+    index = population_stability(then, now)
+    assert index == pytest.approx(2 * 0.3 * np.log(2.5))
+    table = pd.DataFrame({A: [0.0] * 2 + [1.0] * 3 + [2.0] * 5 + [np.nan] * 4})
+    for high, answer in ((index + 1e-9, "pass"), (index - 1e-9, "warn")):
+        asked = rule("psi", A, edges=(0.0, 1.0), shares=then, high=high)
+        assert check("raw", table, [asked]).answer == answer
+
+
+def test_a_new_value_beyond_all_bins_counts_as_a_shift_and_stays_finite() -> None:
+    index = population_stability((1.0, 0.0), (0.9, 0.1))
+    assert index == pytest.approx(0.1 * np.log(0.1 / 1e-4) - 0.1 * np.log(0.9))
+    assert population_stability((1.0, 0.0), (1.0, 0.0)) == 0
+    assert population_stability((1.0, 0.0), (0.0, 1.0)) == pytest.approx(2 * np.log(1e4))
+
+
+def test_drift_warns_then_asks_of_the_columns_that_both_months_have(shop: Contract) -> None:
+    reference = {"columns": {"spent": {"edges": [10.0], "shares": [0.5, 0.5]}, "gone": {}}}
+    asked = rules.drift_rules(shop, Limits(), reference)
+    assert [(one.id, one.columns, one.severity) for one in asked] == [
+        ("spent.psi_warn", ("spent",), "warn"), ("spent.psi_ask", ("spent",), "ask"),
+    ]  # fmt: skip
+    for above, answer in ((5, "pass"), (7, "warn"), (8, "ask")):  # PSI 0, .17 and .42
+        table = pd.DataFrame({"spent": [0.0] * (10 - above) + [20.0] * above})
+        verdict = check("raw", table, asked)
+        assert verdict.answer == answer
+    assert "unit" in verdict.failed[-1].remedy
+    assert verdict.failed[-1].observed == f"{0.3 * np.log(4):.6g}"
+
+
+def customers(rows: int) -> pd.DataFrame:
+    rng = np.random.default_rng(0)
+    table = pd.DataFrame(rng.gamma(2, 50, (rows, 2)).round(2), columns=[B, C])
+    return table.assign(**{A: [f"K{row:04d}" for row in range(rows)]})
+
+
+def test_a_month_in_which_hardly_anybody_changed_is_marked() -> None:
+    then = customers(200)
+    hashes = row_hashes(then, (B, C)).set_axis(then[A])
+    asked = rule("changed", A, B, C, hashes=hashes, low=0.05)
+    for changed, answer in ((9, "warn"), (10, "pass")):
+        now = then.assign(**{C: then[C] + (np.arange(200) < changed)}).sample(frac=1)
+        joined = pd.DataFrame({A: ["new1", "new2"], B: [1.0, 2.0], C: [1.0, 2.0]})
+        assert check("raw", pd.concat([now, joined]), [asked]).answer == answer
+
+
+def test_where_nobody_is_known_nobody_can_be_unchanged() -> None:
+    now = customers(5)
+    for known in ([], ["other"]):
+        hashes = pd.Series([7] * len(known), index=known, dtype="int64")
+        assert (
+            check("raw", now, [rule("changed", A, B, C, hashes=hashes, low=1.0)]).answer == "pass"
+        )
+
+
+def test_hashes_that_differ_in_their_last_digit_differ() -> None:
+    """As floats, which hold 53 bits, these two would be one."""
+    now = customers(1)
+    hash_ = int(row_hashes(now, (B, C)).iloc[0])
+    near = pd.Series([hash_ ^ 1], index=now[A])
+    assert check("raw", now, [rule("changed", A, B, C, hashes=near, low=1.0)]).answer == "pass"
+    same = pd.Series([hash_], index=now[A])
+    assert check("raw", now, [rule("changed", A, B, C, hashes=same, low=1.0)]).answer == "warn"
+
+
+def test_a_row_hash_rests_on_numbers_and_their_order_alone() -> None:
+    table = pd.DataFrame({B: [0.0, 1.5, np.nan], C: [2.0, np.nan, -3.0]}, index=[5, 5, 2])
+    # what stands in the stores: other hashes would call every customer changed
+    stored = [2132695140716214126, -4381762222574905808, 1559713907029802422]
+    assert row_hashes(table, (B, C)).tolist() == stored
+    odd = np.array([-0.0, 1.5, np.nan])
+    odd[2:].view("uint64")[:] |= np.uint64(7)  # another NaN
+    other = pd.DataFrame({"x": odd, "y": pd.array([2, None, -3], dtype="Int64")})
+    assert row_hashes(other, ("x", "y")).tolist() == stored
+    assert row_hashes(table, (C, B)).tolist() != stored
+    assert row_hashes(table, (B, C)).index.tolist() == [5, 5, 2]
 
 
 # ------------------------------------------------------------------------- the reference table
