@@ -4,6 +4,7 @@ import difflib
 import hashlib
 import json
 import re
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -30,7 +31,8 @@ CONTRACTS = Path(__file__).with_name("contracts")
 RULES_TAKEN = ("columns", "customers", "few_refused", "rows")
 COLUMNS_TAKEN = (
     *("segment", "confidence", "runner_up", "name", "size", "share", "size_change"),
-    *("value", "value_share"),
+    *("value", "value_share", "from_birth", "joined", "entered", "exited", "gone"),
+    *("churn", "refit", "typical", "customer_id", "segment_id"),
 )
 
 
@@ -146,8 +148,23 @@ class Contract(Part):
     @property
     def sha256(self) -> str:
         """Hash of the whole contract."""
-        content = json.dumps(self.model_dump(mode="json"), sort_keys=True)
-        return hashlib.sha256(content.encode()).hexdigest()
+        return _sha256(self.model_dump(mode="json"))
+
+    def fingerprint(self, columns: Iterable[str] | None = None) -> str:
+        """Hash of what a model rests on: the id, and kind, use and transform of its columns.
+
+        `columns` are those that the model was fitted under, all kept ones by default: a column
+        that came later changes nothing, one that changed or is gone gives another hash.
+        """
+        asked = {
+            name: self.columns.get(name) for name in (self.kept if columns is None else columns)
+        }
+        meant = {name: (c.kind, c.use, c.is_logged) if c else None for name, c in asked.items()}
+        return _sha256({"id": self.id.column, "columns": meant})
+
+
+def _sha256(value: Any) -> str:
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
 
 
 def header_key(header: str) -> str:

@@ -34,13 +34,17 @@ def read_cells(text: pa.ChunkedArray, column: Column, decimal: str) -> Cells:
 
 def settle_decimal(columns: pa.Table, name: str) -> str:
     """Tell the decimal mark from every number; raises `InputError` where it cannot be told."""
-    marks, either = decimal_marks(columns)
+    return decimal_of(*decimal_marks(columns), name)
+
+
+def decimal_of(marks: set[str], either: bool, name: str) -> str:
+    """Tell the decimal mark from what `decimal_marks` found, or raise `InputError`."""
     if len(marks) == 2:
         problem = "some numbers have a decimal comma and others a decimal point"
     elif not marks and either:
         problem = "numbers such as 1,234 or 1.234 may be thousands or have a fraction"
     else:
-        return marks.pop() if marks else "."
+        return min(marks, default=".")
     raise InputError(f"{name}: {problem}. Name the decimal mark: --decimal , or --decimal .")
 
 

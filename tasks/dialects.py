@@ -8,11 +8,13 @@ import io
 import mmap
 import re
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from typing import NamedTuple
 
 from expectations.contract import Contract, header_key
 from expectations.errors import InputError
+from tasks.mapped import CHUNK, let_go, spooled
 
 Content = bytes | mmap.mmap
 
@@ -43,7 +45,6 @@ BYTE_ORDER_MARKS: Mapping[bytes, str] = {
 DELIMITERS = ",;\t|"
 TABS: Mapping[str, str] = {"\\t": "\t", "tab": "\t"}  # what a shell or a form hands over
 HEAD = 1 << 20
-CHUNK = 1 << 24
 MAX_CONTROL_SHARE = 0.05
 PANDAS_INDEX = re.compile(r"__index_level_[0-9]+__")
 
@@ -77,8 +78,16 @@ def inflate(content: Content, name: str) -> tuple[Content, str]:
     """Unpack gzip, known by its first bytes; give the content and the compression's name."""
     if content[:2] != b"\x1f\x8b":
         return content, ""
+    return spooled(_inflated(content, name)), "gzip"
+
+
+def _inflated(content: Content, name: str) -> Iterator[bytes]:
+    packed = io.BytesIO(content) if isinstance(content, bytes) else content
+    packed.seek(0)
     try:
-        return gzip.decompress(content), "gzip"
+        with gzip.GzipFile(fileobj=packed) as unpacked:
+            yield from iter(partial(unpacked.read, CHUNK), b"")
+        return
     except EOFError:
         problem = "is cut off"
     except (OSError, zlib.error):
@@ -112,13 +121,20 @@ def to_utf8(content: Content, asked: str, name: str) -> Text:
         _refuse_other_than_utf8(content, name)
         return Text(content, 3 if head.startswith(codecs.BOM_UTF8) else 0, "utf-8")
     try:
-        text = str(memoryview(content), encoding).removeprefix("\ufeff")
-        return Text(text.encode(), 0, encoding)
+        return Text(spooled(_recoded(content, encoding)), 0, encoding)
     except UnicodeError:
         raise InputError(
             f"{name}: the file is damaged, or not written in {encoding}. "
             "Copy it again, or name its encoding with --encoding."
         ) from None
+
+
+def _recoded(content: Content, encoding: str) -> Iterator[bytes]:
+    decoder = codecs.getincrementaldecoder(encoding)()
+    for start in range(0, len(content), CHUNK):
+        piece = decoder.decode(content[start : start + CHUNK], start + CHUNK >= len(content))
+        yield (piece if start else piece.removeprefix("\ufeff")).encode()
+        let_go(content)
 
 
 def _known_encoding(asked: str) -> str:
@@ -152,6 +168,7 @@ def _refuse_other_than_utf8(content: Content, name: str) -> None:
     decoder = codecs.getincrementaldecoder("utf-8")()
     for start in range(0, len(content), CHUNK):
         piece = content[start : start + CHUNK]
+        let_go(content)
         try:
             decoder.decode(piece, final=start + CHUNK >= len(content))
         except UnicodeDecodeError as error:

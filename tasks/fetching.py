@@ -3,9 +3,9 @@
 import difflib
 import errno
 import hashlib
-import mmap
 import os
 import re
+import tempfile
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from functools import partial
@@ -17,6 +17,7 @@ import pandas as pd
 
 from expectations.errors import InputError, OutsideError
 from tasks.dialects import Content
+from tasks.mapped import CHUNK, let_go, mapped
 
 # A name before `@` with whatever follows its colon; a port is no password.
 USERINFO = re.compile(r"(?<=://)(?:[^/?#:@]*@|[^/?#:@]*:(?![0-9]+(?:[/?#]|\Z)).*@)")
@@ -50,13 +51,21 @@ def fetch(uri: str) -> Fetched:
     """
     is_local = "://" not in uri or uri.startswith("file://")
     content = _map_file(uri) if is_local else _load(uri)
-    return Fetched(content, hashlib.sha256(content).hexdigest(), public_uri(uri))
+    return fetched_content(content, public_uri(uri))
+
+
+def fetched_content(content: Content, name: str) -> Fetched:
+    """Hand on bytes with their hash, which is taken in blocks."""
+    digest = hashlib.sha256()
+    for start in range(0, len(content), CHUNK):
+        digest.update(content[start : start + CHUNK])
+        let_go(content)
+    return Fetched(content, digest.hexdigest(), name)
 
 
 def fetched_table(table: pd.DataFrame, name: str) -> Fetched:
     """Hand on a table that was made here as if it had been fetched."""
-    content = table.to_parquet(index=False)
-    return Fetched(content, hashlib.sha256(content).hexdigest(), name)
+    return fetched_content(table.to_parquet(index=False), name)
 
 
 def _map_file(uri: str) -> Content:
@@ -65,10 +74,7 @@ def _map_file(uri: str) -> Content:
         path = Path(given).expanduser()
         if path.exists() and not (path.is_file() or path.is_dir()):
             raise InputError(f"source {given}: this is a device or a pipe. Give a file.")
-        with path.open("rb") as file:
-            if not path.stat().st_size:
-                return b""
-            return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+        return mapped(path)
     except FileNotFoundError:
         raise InputError(_not_found(given, path.parent.iterdir)) from None
     except tuple(REFUSALS) as error:
@@ -83,7 +89,7 @@ def _map_file(uri: str) -> Content:
         ) from None
 
 
-def _load(uri: str) -> bytes:
+def _load(uri: str) -> Content:
     from fsspec.core import url_to_fs
 
     shown = public_uri(uri)
@@ -93,7 +99,9 @@ def _load(uri: str) -> bytes:
         has_folders = "http" not in system.protocol
         if has_folders and system.isdir(path):
             raise IsADirectoryError
-        return system.cat_file(path)
+        with tempfile.NamedTemporaryFile() as file:  # as large as the disk, not the memory
+            system.get_file(path, file.name)
+            return mapped(Path(file.name))
     except FileNotFoundError:
         parent = path.rpartition("/")[0]
         names = partial(system.ls, parent, detail=False) if has_folders else list

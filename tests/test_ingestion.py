@@ -823,7 +823,7 @@ def test_trouble_on_the_way_never_quotes_a_secret(
     def fail(*_: object) -> None:
         raise failure
 
-    monkeypatch.setattr("fsspec.implementations.memory.MemoryFileSystem.cat_file", fail)
+    monkeypatch.setattr("fsspec.implementations.memory.MemoryFileSystem.get_file", fail)
     with pytest.raises(error) as caught:
         fetch("memory://u:secret@host/a.csv?k=secret")
     assert f"source memory://host/a.csv: {message}" in str(caught.value)
