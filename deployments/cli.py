@@ -1,19 +1,36 @@
 """By hand: the `resegment` command. Heavy things load in the command that needs them."""
 
 import difflib
-import gc
 import os
 import signal
 import sys
-from contextlib import nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from typer.core import TyperGroup
 
-from deployments import console, ephemeral
+from deployments import console, months
 from deployments.console import Shown
+from deployments.options import (
+    DONE,
+    RUNS,
+    ContractName,
+    Debug,
+    Decimal,
+    Delimiter,
+    Encoding,
+    Json,
+    LimitsGiven,
+    Month,
+    Preset,
+    Publish,
+    Query,
+    Refit,
+    Runs,
+    StoreUrl,
+)
+from deployments.running import run_flow
 from expectations.errors import InputError
 
 WRONG_CALL: Any = typer.BadParameter.__mro__[1]  # click's, or typer's copy of it
@@ -34,6 +51,8 @@ class Commands(TyperGroup):
 
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from prefect.states import State
 
     from flows.parameters import SegmentParameters
@@ -47,30 +66,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode="markdown",
 )
-
-Runs = Annotated[
-    Path, typer.Option("--runs", envvar="RESEGMENT_RUNS", help="Folder of the run folders.")
-]
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on standard output.")]
-Debug = Annotated[bool, typer.Option("--debug", help="Show Prefect's log, and tracebacks.")]
-Month = Annotated[str, typer.Option("--month", help="YYYY-MM; default: the last whole month.")]
-ContractName = Annotated[
-    str, typer.Option("--contract", help="A shipped contract's name, or a YAML file.")
-]
-LimitsGiven = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--limit",
-        metavar="NAME=VALUE",
-        help="Set a limit or threshold, as max_quarantine_share=0.02 or min_survival=0.8.",
-    ),
-]
-Delimiter = Annotated[str, typer.Option(help="Between cells, where it cannot be told.")]
-Decimal = Annotated[str, typer.Option(help="'.' or ',', where it cannot be told.")]
-Encoding = Annotated[str, typer.Option(help="As latin-1, where it cannot be told.")]
-Preset = Literal["monthly", "notebook"]
-
-RUNS = Path("runs")
+months.register(app)
 
 
 @app.command()
@@ -92,25 +88,43 @@ def run(
     preset: Annotated[
         Preset, typer.Option(help="notebook: the usual notebook, measured beside ours.")
     ] = "monthly",
+    refit: Annotated[
+        Refit, typer.Option(help="auto: a second opinion; always: publish a new fit; never: none.")
+    ] = "auto",
+    publish: Annotated[
+        Publish, typer.Option(help="auto: unless a limit asks; ask: after a decision; never.")
+    ] = "auto",
     seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same segments.")] = 0,
     resume: Annotated[str | None, typer.Option(metavar="RUN_ID", help="Finish a run.")] = None,
     limit: LimitsGiven = None,
+    query: Query = "",
+    secret: Annotated[
+        str, typer.Option(help="Prefect Secret block with the password of a database as source.")
+    ] = "",
     delimiter: Delimiter = "",
     decimal: Decimal = "",
     encoding: Encoding = "",
+    store: StoreUrl = "",
     runs: Runs = RUNS,
     as_json: Json = False,
     debug: Debug = False,
 ) -> None:
-    """Segment a month of customers."""
+    """Segment a month of customers, and publish it."""
     with console.session(as_json, debug) as shown:
         if resume == "":  # as an unset variable of a shell gives
             raise InputError("--resume: no run id. `resegment runs` lists what is there.")
         asked_for: dict[str, Any] = {
-            "source": _source(source, delimiter, decimal, encoding),
+            "source": {
+                **_source(source, delimiter, decimal, encoding),
+                "query": query,
+                "secret": secret,
+            },
             "month": month,
             "contract": contract,
             "preset": preset,
+            "refit": refit,
+            "publish": publish,
+            "store": store,
             "selection": {"segments": _segments(segments)},
             "embedding": {"embedding": embedding},
             "seed": seed,
@@ -120,9 +134,9 @@ def run(
             asked_for[part] = {**thresholds, **asked_for.get(part, {})}
         if limit:  # a wrong one is told before a server is started
             _parameters(asked_for)
-        summary = _run_flow(asked_for, resume or "", shown, debug)
+        summary = _run_month(asked_for, resume or "", shown, debug)
         shown.run(summary)
-        if summary["status"] != "candidate":
+        if summary["status"] not in DONE:
             raise typer.Exit(1)
 
 
@@ -174,35 +188,52 @@ def check(
             raise typer.Exit(1)
 
 
-@app.command("runs")
-def list_runs(runs: Runs = RUNS, as_json: Json = False, debug: Debug = False) -> None:
-    """List the runs with month, status, segments and metrics."""
-    with console.session(as_json, debug) as shown:
-        from tasks import reporting
-        from tasks.runs import list_runs as manifests
-
-        found = manifests(runs)
-        shown.runs([reporting.summarise(one, runs.resolve() / one["run_id"]) for one in found])
-
-
 @app.command()
-def show(
-    run_id: Annotated[str, typer.Argument(metavar="RUN_ID")],
-    customer: Annotated[str, typer.Option(metavar="ID", help="One customer of the run.")] = "",
+def score(
+    source: Annotated[
+        str,
+        typer.Option(
+            envvar="RESEGMENT_SOURCE",
+            help="Path or URL of CSV, CSV.gz or Parquet, or a database's URL with --query.",
+        ),
+    ],
+    output: Annotated[Path, typer.Option(help="A .parquet or .csv file.")],
+    month: Month = "",
+    contract: ContractName = "ccdata",
+    query: Query = "",
+    delimiter: Delimiter = "",
+    decimal: Decimal = "",
+    encoding: Encoding = "",
+    store: StoreUrl = "",
     runs: Runs = RUNS,
     as_json: Json = False,
     debug: Debug = False,
 ) -> None:
-    """Show one run, or one customer of it."""
+    """Assign customers with the published model; nothing but a file is written."""
     with console.session(as_json, debug) as shown:
-        from tasks import reporting
-        from tasks.runs import customer_of, find_run
+        from datetime import UTC, datetime
 
-        found = find_run(runs, run_id)
-        if customer:
-            shown.customer(customer_of(found, customer))
-        else:
-            shown.run(reporting.summarise(found.manifest, found.folder))
+        from expectations.contract import load_contract
+        from flows.parameters import SegmentParameters
+        from tasks.score_published import score_published
+
+        asked_for = {
+            "source": {**_source(source, delimiter, decimal, encoding), "query": query},
+            "month": month,
+            "store": store,
+            "runs": str(runs),
+        }
+        parameters = SegmentParameters.model_validate(asked_for)
+        with shown.listening():
+            told = score_published(
+                parameters.source,
+                parameters.month_at(datetime.now(UTC).astimezone()),
+                load_contract(contract),
+                parameters.store_url,
+                output,
+                console.progress("score"),
+            )
+        shown.scored(told)
 
 
 @app.command()
@@ -231,46 +262,44 @@ def sample(
         shown.sample({"table": str(table), "truth": str(truth), "rows": rows, "month": str(period)})
 
 
-def _run_flow(asked_for: dict[str, Any], resume: str, shown: Shown, debug: bool) -> dict[str, Any]:
-    """Run the monthly flow; against a server of our own unless one is configured.
+def _run_month(asked_for: dict[str, Any], resume: str, shown: Shown, debug: bool) -> dict[str, Any]:
+    """Run the monthly flow and give the summary of what it left."""
 
-    The server comes up in a process of its own while this one imports what it needs.
-    """
-    server = ephemeral.start_if_needed(debug=debug)
-    gc.disable()  # a tenth of the time these imports take
-    try:
-        with shown.listening():
-            from expectations import gate
-            from flows.parameters import SegmentParameters
-            from flows.segment import segment
-            from tasks.runs import find_run
+    def prepare() -> "Callable[[], State]":
+        from expectations import gate
+        from flows.segment import segment
+        from tasks.runs import find_run
 
-            parameters = SegmentParameters.model_validate(asked_for)
-            if resume:
-                find_run(parameters.runs_folder, resume)
-            gate.prepare()
-            gc.freeze()
-            gc.enable()
-            if server:
-                server.wait_ready()
-            with ephemeral.without_heartbeats() if server else nullcontext():
-                state = segment(parameters, resume=resume, return_state=True)
-        return _summary_of(state, parameters.runs_folder, resume)
-    finally:
-        gc.enable()
-        if server:
-            server.stop()
+        parameters = _parameters(asked_for)
+        if resume:
+            find_run(parameters.runs_folder, resume)
+        gate.prepare()
+        return lambda: segment(parameters, resume=resume, return_state=True)
+
+    state = run_flow(prepare, shown, debug)
+    return _summary_of(state, _parameters(asked_for).runs_folder, resume)
 
 
 def _summary_of(state: "State", runs: Path, resumed: str) -> dict[str, Any]:
-    """What the flow run left, or the error that ended it."""
+    """What the flow run left; of a month that was there already, what its run left."""
     from tasks import reporting
     from tasks.runs import find_by_flow_run
 
-    if state.is_failed() and state.name != "Refused":
-        raise console.error_of(state)
+    if state.name == "Unchanged":
+        run_id, _, says = str(state.message).partition(": ")
+        return told_again(runs, run_id, says)
     run = find_by_flow_run(runs, str(state.state_details.flow_run_id), resumed)
     return reporting.summarise(run.manifest, run.folder)
+
+
+def told_again(runs: Path, run_id: str, says: str) -> dict[str, Any]:
+    """The summary of the run that published the month before, and that nothing was done."""
+    from tasks import reporting
+    from tasks.runs import find_run
+
+    run = find_run(runs, run_id)
+    summary = reporting.summarise(run.manifest, run.folder)
+    return {**summary, "warnings": [*summary["warnings"], says]}
 
 
 def _source(uri: str, delimiter: str, decimal: str, encoding: str) -> dict[str, str]:

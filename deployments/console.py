@@ -6,7 +6,7 @@ import math
 import os
 import sys
 import traceback
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -116,6 +116,24 @@ class Shown:
             )
         self.out.print(table)
 
+    def status(self, told: Mapping[str, Any]) -> None:
+        """Whether a month is published, and which one is current."""
+        if self.as_json:
+            return print_json(told)
+        said = {"published": "is published", "kept": "is settled: the month before was kept"}
+        self._line(f"{told['month']} {said.get(told['status'], 'is not published')}")
+        if told["current"]:
+            self._line(f"current: {told['current_month']}, run {told['current']}")
+        for run_id in told["rests_on_corrected"]:
+            self._line(f"{run_id} rests on a month that was corrected since")
+        return None
+
+    def said(self, told: Mapping[str, Any]) -> None:
+        """One sentence about what was done."""
+        if self.as_json:
+            return print_json(told)
+        return self._line(str(told["says"]))
+
     def customer(self, found: Mapping[str, Any]) -> None:
         """One customer of a run."""
         if self.as_json:
@@ -153,6 +171,27 @@ class Shown:
                 f"{len(verdict.refused):,} of {verdict.rows:,} rows break a rule that sets them "
                 "aside; --refused FILE.parquet writes them, with reasons."
             )
+        return None
+
+    def scored(self, told: Mapping[str, Any]) -> None:
+        """What was scored, and where it is."""
+        if self.as_json:
+            return print_json(told)
+        rows = told["rows"]
+        self.out.print(
+            f"{rows['source']:,} rows read: {rows['scored']:,} scored with the model of run "
+            f"{told['run_id']}, {rows['quarantined']:,} set aside, {rows['objected']:,} objected"
+        )
+        table = _table("segment", "name", "customers", "share")
+        for one in told["segments"]:
+            _add_row(table, one["id"], one["name"], f"{one['size']:,}", f"{one['share']:.1%}")
+        self.out.print(table)
+        self._line(f"{told['untypical']:,} of them are like nobody that the model has seen")
+        if told["left_out"]:
+            self._line(f"the contract does not know, and leaves out: {', '.join(told['left_out'])}")
+        if told["quarantine"]:
+            self._line(f"set aside, with reasons: {told['quarantine']}")
+        self._line(f"scored customers: {told['output']}")
         return None
 
     def sample(self, written: Mapping[str, Any]) -> None:
@@ -196,6 +235,17 @@ class Shown:
             logger.removeHandler(handler)
             logger.setLevel(level)
             logger.propagate = propagate
+
+
+def progress(key: str) -> Callable[[int, int], None]:
+    """A callback (done, total) that tells whoever listens how far a long step is."""
+    logger = logging.getLogger("resegment")
+
+    def report(done: int, total: int) -> None:
+        share = 100 * done / total
+        logger.info("%s: %.0f %%", key, share, extra={"progress": (key, done, total)})
+
+    return report
 
 
 def print_json(value: Any) -> None:

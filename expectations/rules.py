@@ -6,8 +6,9 @@ Great Expectations.
 """
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
+from typing import Any
 
 import pandas as pd
 from pydantic import BaseModel, ConfigDict, Field
@@ -52,14 +53,19 @@ __all__ = [
     "Limits",
     "Rule",
     "Severity",
+    "change_rules",
     "clean_rules",
+    "drift_rules",
     "embedding_rules",
+    "lead_rule",
     "publication_rules",
     "raw_rules",
     "row_rules",
     "scaled_rules",
     "segments_rules",
     "selection_rules",
+    "typical_rules",
+    "unchanged_rules",
 ]
 
 FEW_REFUSED = "few_refused"
@@ -90,6 +96,63 @@ class Limits(BaseModel):
         gt=1,
         title="Row count against last month: refuse",
         description="Factor, up or down, beyond which the month is refused.",
+    )
+    warn_psi: float = Field(
+        default=0.10,
+        gt=0,
+        title="Drift of a column: warn",
+        description="Population stability index against last month beyond which the month is "
+        "marked.",
+    )
+    ask_psi: float = Field(
+        default=0.25,
+        gt=0,
+        title="Drift of a column: ask",
+        description="Population stability index beyond which a person has to say yes.",
+    )
+    warn_untypical: float = Field(
+        default=0.04,
+        ge=0,
+        le=1,
+        title="Customers who fit nowhere: warn",
+        description="Share of untypical customers beyond which the month is marked; 2 % of the "
+        "fitted month are.",
+    )
+    ask_untypical: float = Field(
+        default=0.10,
+        ge=0,
+        le=1,
+        title="Customers who fit nowhere: ask",
+        description="Share of untypical customers beyond which a person has to say yes.",
+    )
+    max_churn: float = Field(
+        default=0.15,
+        ge=0,
+        le=1,
+        title="Customers who moved",
+        description="Share of the customers compared; with more moves a person has to say yes.",
+    )
+    max_size_change: float = Field(
+        default=0.50,
+        gt=0,
+        title="Size of a segment",
+        description="Relative change since last month beyond which a person has to say yes.",
+    )
+    max_refit_churn: float = Field(
+        default=0.10,
+        ge=0,
+        le=1,
+        title="Customers moved by a refit",
+        description="Share of customers whom the adopted new fit itself moves; with more a "
+        "person has to say yes.",
+    )
+    min_changed: float = Field(
+        default=0.05,
+        ge=0,
+        le=1,
+        title="Rows that changed",
+        description="Share of last month's customers whose numbers must have changed; with fewer "
+        "the month is marked, for it may be last month's table again.",
     )
     min_cell: int = Field(
         default=5,
@@ -154,11 +217,16 @@ def clean_rules(contract: Contract, rows: int) -> tuple[Rule, ...]:
 
 
 def scaled_rules(
-    ids: pd.Series, id_column: str, features: tuple[str, ...], left_out: str = ""
+    ids: pd.Series,
+    id_column: str,
+    features: tuple[str, ...],
+    left_out: str = "",
+    fitted: bool = True,
 ) -> tuple[Rule, ...]:
-    """What scaled features satisfy on a fit: the declared ones, finite, mean 0 and sd 1.
+    """What scaled features satisfy: the declared ones, finite, and on a fit mean 0 and sd 1.
 
-    `left_out` tells which columns the filters left out, as a sentence.
+    `left_out` tells which columns the filters left out, as a sentence; `fitted` is false where
+    the published model's units were taken.
     """
     enough = Rule(
         "features",
@@ -178,8 +246,10 @@ def scaled_rules(
     # scalers divide by n, pandas and Great Expectations by n - 1
     sd = math.sqrt(len(ids) / max(1, len(ids) - 1))
     for name in features:
+        rules += finite_number(name)
+        if not fitted:
+            continue
         rules += [
-            *finite_number(name),
             varies(name),
             figure(name, "mean", -1e-6, 1e-6, f"{name} has mean 0"),
             figure(name, "deviation", sd - 0.01, sd + 0.01, f"{name} has standard deviation 1"),
@@ -194,18 +264,19 @@ def selection_rules(
     pinned: int,
     nothing: str = "",
     chosen: str = "",
+    goes_on: bool = False,
 ) -> tuple[Rule, ...]:
     """What the candidates satisfy: one is chosen, and meets the thresholds or was asked for.
 
     `pinned` is the number of segments that was asked for, 0 if it was left to the choice;
     `nothing` says why no number of segments is stable, where none is; `chosen` is the chosen
-    candidate in words.
+    candidate in words; `goes_on` is true where the published model assigns whatever is found.
     """
     once = Rule(
         "chosen.once",
         "total",
         ("chosen",),
-        "refuse",
+        "warn" if nothing and goes_on else "refuse",
         "a stable segmentation was found" if nothing else "exactly one candidate is chosen",
         {"low": 1.0, "high": 1.0},
         f"{nothing[:1].upper()}{nothing[1:]}. Other customers would not confirm such segments: "
@@ -228,16 +299,29 @@ def selection_rules(
         *bounded("inertia", 0, FINITE),
         *bounded("smallest_share", 0, 1),
         *bounded("eta_squared", 0, 1 + 1e-9),
-        *(_of_chosen(name, low, says, pinned, chosen) for name, low, says in asked),
+        *(_of_chosen(name, low, says, pinned or goes_on, chosen) for name, low, says in asked),
     )
 
 
-def _of_chosen(name: str, low: float, says: str, pinned: int, chosen: str) -> Rule:
+def lead_rule(min_lead: float) -> Rule:
+    """The challenger does not explain clearly more than the published model, or is recommended."""
+    return Rule(
+        "lead",
+        "total",
+        ("lead",),
+        "warn",
+        f"a new fit explains at most {100 * min_lead:.0f} points more of the columns' variance than "
+        "the published model: a refit is not worth its moves",
+        {"low": -FINITE, "high": min_lead},
+    )
+
+
+def _of_chosen(name: str, low: float, says: str, is_told_only: bool | int, chosen: str) -> Rule:
     return Rule(
         f"chosen.{name}",
         "between_where",
         (name, "chosen"),
-        "warn" if pinned else "refuse",
+        "warn" if is_told_only else "refuse",
         f"the chosen candidate{says} {low:.0%} or more" + (f" ({chosen})" if chosen else ""),
         {"low": low, "high": 1.0},
         "Leave the number of segments and the space to the choice, or lower the threshold.",
@@ -265,8 +349,13 @@ def segments_rules(
     segments: tuple[str, ...],
     min_smallest_share: float,
     pinned: bool,
+    by_champion: bool = False,
 ) -> tuple[Rule, ...]:
-    """What the assignment satisfies: everyone in exactly one of the k segments."""
+    """What the assignment satisfies: everyone in exactly one of the k segments.
+
+    `by_champion` is true where the published model assigns: that one of its segments is empty is
+    a question then, no fault.
+    """
     k = len(segments)
     return (
         *same_customers(id_column, ids),
@@ -277,7 +366,7 @@ def segments_rules(
             "segment.all",
             "distinct",
             ("segment",),
-            "refuse",
+            "ask" if by_champion else "refuse",
             f"there are {k} segments",
             {"low": k, "high": k},
         ),
@@ -285,7 +374,7 @@ def segments_rules(
             "segment.share",
             "common",
             ("segment",),
-            "warn" if pinned else "ask",
+            "warn" if pinned and not by_champion else "ask",
             f"every segment holds {min_smallest_share:.0%} of the customers or more",
             {"low": min_smallest_share},
         ),
@@ -293,8 +382,34 @@ def segments_rules(
     )
 
 
-def publication_rules(segments: tuple[str, ...], customers: int) -> tuple[Rule, ...]:
-    """What the profiles satisfy: one per segment, every customer counted once."""
+def typical_rules(limits: Limits) -> tuple[Rule, ...]:
+    """How many customers may be like nobody the published model was fitted on."""
+    remedy = "See whether columns were swapped or a unit has changed; else run --refit always."
+    asked: list[tuple[Severity, float]] = [
+        ("warn", limits.warn_untypical),
+        ("ask", limits.ask_untypical),
+    ]
+    return tuple(
+        Rule(
+            f"typical.{severity}",
+            "flagged",
+            ("typical",),
+            severity,
+            f"at most {untypical:.0%} of the customers fit nowhere",
+            {"low": 1 - untypical, "high": 1.0},
+            remedy,
+        )
+        for severity, untypical in asked
+    )
+
+
+def publication_rules(
+    segments: tuple[str, ...], customers: int, smallest: int = 1
+) -> tuple[Rule, ...]:
+    """What the profiles satisfy: one per segment, every customer counted once.
+
+    `smallest` is 0 where the published model may have left a segment empty.
+    """
     k = len(segments)
     total = f"the sizes add up to {customers:,} customers"
     return (
@@ -302,11 +417,100 @@ def publication_rules(segments: tuple[str, ...], customers: int) -> tuple[Rule, 
         not_null("segment"),
         unique("segment", "refuse", "one profile per segment"),
         one_of("segment.known", "segment", segments, "refuse", "every profile is of a segment"),
-        *bounded("size", 1, max(1, customers)),
+        *bounded("size", smallest, max(1, customers)),
         figure("size", "total", float(customers), float(customers), total),
         *bounded("share", 0, 1),
         figure("share", "total", 1 - 1e-9, 1 + 1e-9, "the shares add up to 1"),
         between("value_share", -FINITE, FINITE),
+    )
+
+
+def change_rules(limits: Limits, approved: bool, refitted: bool) -> tuple[Rule, ...]:
+    """How much a month may change before a person has to say yes.
+
+    Asked of the profiles, whose `churn` and `refit` are each segment's part of the customers
+    compared who moved, and who moved by the refit. `approved`: a person has said yes, so that
+    it is told and no more.
+    """
+    severity: Severity = "warn" if approved else "ask"
+    rules = [
+        Rule(
+            "churn.total",
+            "total",
+            ("churn",),
+            severity,
+            f"at most {limits.max_churn:.0%} of the customers compared have moved",
+            {"low": 0.0, "high": limits.max_churn},
+        ),
+        replace(
+            between("size_change", -limits.max_size_change, limits.max_size_change, severity),
+            says=f"no segment's size changes by more than {limits.max_size_change:.0%}",
+        ),
+    ]
+    if refitted:
+        rules.append(
+            Rule(
+                "refit.total",
+                "total",
+                ("refit",),
+                severity,
+                f"the refit itself moves at most {limits.max_refit_churn:.0%} of the customers",
+                {"low": 0.0, "high": limits.max_refit_churn},
+            )
+        )
+    return tuple(rules)
+
+
+# ------------------------------------------------------------------- against the month before
+def drift_rules(
+    contract: Contract, limits: Limits, reference: Mapping[str, Any]
+) -> tuple[Rule, ...]:
+    """How far a column may shift, for each that the `reference` of last month knows.
+
+    `reference` is that of `tasks.drift.reference_of`: bins (`edges`) and their `shares` in
+    `columns`. Asked of the same stage's table that the reference was taken from.
+    """
+    known = reference["columns"]
+    return tuple(
+        rule
+        for name in contract.numeric
+        if name in known
+        for rule in (
+            _psi_rule(name, "warn", limits.warn_psi, known[name]),
+            _psi_rule(name, "ask", limits.ask_psi, known[name]),
+        )
+    )
+
+
+def _psi_rule(name: str, severity: Severity, high: float, bins: Mapping[str, Any]) -> Rule:
+    return Rule(
+        f"{name}.psi_{severity}",
+        "psi",
+        (name,),
+        severity,
+        f"{name} has shifted by a PSI of at most {high:g} since last month",
+        {"edges": tuple(bins["edges"]), "shares": tuple(bins["shares"]), "high": high},
+        f"See whether the unit, the definition or the filling of {name} has changed. Where the "
+        f"customers have, raise {severity}_psi for this month.",
+    )
+
+
+def unchanged_rules(contract: Contract, limits: Limits, hashes: pd.Series) -> tuple[Rule, ...]:
+    """How many of last month's customers must have other numbers now.
+
+    `hashes` are last month's `row_hashes` of the contract's numeric columns, by customer id, of
+    the same stage's table.
+    """
+    return (
+        Rule(
+            f"{contract.id.column}.changed",
+            "changed",
+            (contract.id.column, *contract.numeric),
+            "warn",
+            f"the numbers of at least {limits.min_changed:.0%} of last month's customers changed",
+            {"hashes": hashes, "low": limits.min_changed},
+            "See whether this is last month's extract under a new name.",
+        ),
     )
 
 

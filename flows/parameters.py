@@ -3,6 +3,8 @@
 These models are also the form in the Prefect UI.
 """
 
+import hashlib
+import json
 import os
 import re
 from datetime import datetime
@@ -18,6 +20,7 @@ from tasks.ingestion import SourceOptions
 from tasks.plain_rule import PlainRuleOptions
 from tasks.scaling import ScalingOptions
 from tasks.selection import SelectionOptions
+from tasks.source import without_password
 from tasks.typicality import TypicalityOptions
 
 
@@ -50,6 +53,18 @@ class SegmentParameters(BaseModel):
     plain_rule: PlainRuleOptions = Field(default=PlainRuleOptions(), title="The plain rule")
     typicality: TypicalityOptions = Field(default=TypicalityOptions(), title="Typicality")
     limits: Limits = Field(default=Limits(), title="Limits")
+    refit: Literal["auto", "always", "never"] = Field(
+        default="auto",
+        title="Refit",
+        description="auto: the published model assigns, and a new fit is a second opinion. "
+        "always: a new fit is published, columns and space chosen anew. never: no new fit.",
+    )
+    publish: Literal["auto", "ask", "never"] = Field(
+        default="auto",
+        title="Publish",
+        description="auto: where no limit asks for a person. ask: after a person's decision. "
+        "never: the run stays a candidate.",
+    )
     seed: int = Field(
         default=0, ge=0, title="Seed", description="The same seed gives the same segments."
     )
@@ -57,6 +72,12 @@ class SegmentParameters(BaseModel):
         default="",
         title="Runs folder",
         description="Where run folders go. Empty: RESEGMENT_RUNS, else ./runs.",
+    )
+    store: str = Field(
+        default="",
+        title="Segment store",
+        description="SQLAlchemy URL of the database that months are published to, without a "
+        "password. Empty: RESEGMENT_STORE, else segments.db (demo.db for `sample`) among the runs.",
     )
 
     @model_validator(mode="after")
@@ -74,6 +95,11 @@ class SegmentParameters(BaseModel):
             )
         return self
 
+    @field_validator("store")
+    @classmethod
+    def _holds_no_password(cls, store: str) -> str:
+        return without_password(store)
+
     @field_validator("month")
     @classmethod
     def _is_a_month(cls, month: str) -> str:
@@ -86,19 +112,41 @@ class SegmentParameters(BaseModel):
         """Where run folders go."""
         return runs_folder(self.runs)
 
+    @property
+    def store_url(self) -> str:
+        """The segment store, as it is opened: it may hold a password from the environment."""
+        return store_url(self.store, self.runs_folder, is_synthetic=self.source.uri == "sample")
+
+    @property
+    def sha256(self) -> str:
+        """Hash of all that a result depends on beside the customers and their contract."""
+        asked_for = self.model_dump(mode="json", exclude={"runs", "store", "publish", "month"})
+        for where in ("uri", "secret"):
+            asked_for["source"].pop(where)
+        return hashlib.sha256(json.dumps(asked_for, sort_keys=True).encode()).hexdigest()
+
     def month_at(self, start: datetime) -> pd.Period:
         """The month asked for, or the last whole one before `start`."""
         return pd.Period(self.month, "M") if self.month else last_whole_month(start)
 
 
-class Previous(BaseModel):
-    """What is known of the month before: filled from the segment store."""
+def store_url(given: str, runs: Path, *, is_synthetic: bool) -> str:
+    """The store given, else `RESEGMENT_STORE`, else a SQLite file among the runs.
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    Synthetic months have a file of their own: a store holds real or synthetic ones, never both.
+    """
+    name = "demo.db" if is_synthetic else "segments.db"
+    return given or os.environ.get("RESEGMENT_STORE") or f"sqlite:///{runs.resolve() / name}"
 
-    run_id: str
-    month: str
-    rows: int = Field(ge=0)
+
+def known_store(given: str, runs: Path) -> str:
+    """The store that is there: the one given, `RESEGMENT_STORE`, else a SQLite file among the runs.
+
+    That of real months, if there is one.
+    """
+    real, synthetic = (store_url(given, runs, is_synthetic=one) for one in (False, True))
+    path = Path(real.removeprefix("sqlite:///"))
+    return real if real == synthetic or path.exists() else synthetic
 
 
 def runs_folder(given: str | Path = "") -> Path:

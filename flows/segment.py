@@ -1,5 +1,6 @@
-"""The monthly flow: read, clean, scale, select, embed, cluster, profile, report."""
+"""The monthly flow: read, clean, scale, select, embed, cluster, profile, publish, report."""
 
+import shutil
 from contextlib import suppress
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
@@ -11,10 +12,12 @@ from prefect.runtime import flow_run
 from prefect.states import Completed, Failed, State
 
 from expectations.contract import Contract, load_contract
-from expectations.errors import OutsideError
+from expectations.errors import OutsideError, ResegmentError
 from expectations.gate import GateRefused
-from flows.parameters import Previous, SegmentParameters
+from flows.parameters import SegmentParameters
+from flows.passwords import password_of
 from tasks import artifacts, ingestion, reporting, steps
+from tasks.base import NothingToDo, RepeatedSource
 from tasks.run import Run, new_run_id
 from tasks.runs import find_run
 
@@ -37,82 +40,118 @@ EVERYTHING_BY_DEFAULT = SegmentParameters()
 def segment(
     parameters: SegmentParameters = EVERYTHING_BY_DEFAULT,
     resume: str = "",
-    previous: Previous | None = None,
 ) -> State:
-    """Segment one month of customers, each step behind its gate.
+    """Segment one month of customers, each step behind its gate, and publish it.
 
     Args:
         parameters: What is asked for.
         resume: Id of an unfinished run: its own parameters are taken, and what is kept stays.
-        previous: What is known of the month before.
     """
-    run = open_run(parameters, resume, previous)
-    uri = source_of(run, parameters)
+    run = open_run(parameters, resume)
+    uri, store = source_of(run, parameters), store_of(run, parameters)
     with run.lock():
         run.note(status="running", error=None)
         try:
-            monthly(uri, run)
-            return conclude(run)
-        except GateRefused as refusal:
-            return refuse(run, refusal)
+            monthly(uri, store, run, password_of(parameters.source.secret))
+            return conclude(store, run)
+        except NothingToDo as said:
+            return undo(run, said)
+        except (GateRefused, RepeatedSource) as refusal:
+            return refuse(store, run, refusal)
         except BaseException as error:
             why = str(error) or f"stopped ({type(error).__name__})"
             with suppress(OutsideError):  # a full disk must not hide what happened
-                run.note(status="failed", error=why, ended=_now())
+                run.note(status="failed", error=why, ended=now())
             raise
 
 
-def monthly(uri: str, run: Run) -> None:
+def monthly(uri: str, store: str, run: Run, password: str | None = None) -> None:
     """The steps in order; the exploration runs beside the main line."""
-    raw = steps.read(uri, run)
+    steps.rest(store, run)
+    raw = steps.read(uri, store, run, password)
     exploration = steps.explore.submit(raw, run)
     try:
         clean = steps.clean(raw, run)
         scaled = steps.scale(clean, run)
         selection = steps.select(scaled, clean, run)
-        embedding = steps.embed(scaled, selection, run)
-        segments = steps.cluster(embedding, scaled, run)
-        publication = steps.profile(segments, clean, run)
+        embedding = steps.embed(scaled, clean, selection, run)
+        segments = steps.cluster(embedding, scaled, clean, run)
+        publication = steps.profile(segments, clean, raw, run)
     finally:
         exploration.wait()
     exploration.result()
     steps.draw(selection, publication, run)
 
 
-def conclude(run: Run) -> State:
-    """A complete run: a candidate, or awaiting a person where a gate asked."""
-    asked = [stage for stage, gate in run.manifest["gates"].items() if gate["verdict"] == "ask"]
-    run.note(status="awaiting" if asked else "candidate", ended=_now())
-    steps.report(run)
-    if asked:
-        message = f"{run.id}: the gate of {', '.join(asked)} asks for a person's decision."
-        return Completed(name="Awaiting", message=message)
+def conclude(store: str, run: Run) -> State:
+    """A complete run: published, awaiting a person, or a candidate."""
+    wanted = run.asked_for["publish"]
     if not run.manifest["publishable"]:
+        run.note(status="candidate", ended=now())
+        steps.report(run)
         return Completed(message=f"{run.id}: complete, for comparison; it is never published.")
-    return Completed(message=f"{run.id}: complete, a candidate for publication.")
+    if wanted == "never":
+        run.note(status="candidate", ended=now())
+        steps.report(run)
+        steps.note_in_store(store, run)
+        return Completed(message=f"{run.id}: complete, a candidate for publication.")
+    asked = [*questions(run), *(["a person was to be asked"] if wanted == "ask" else [])]
+    if asked:
+        return wait_for_decision(store, run, asked)
+    run.note(ended=now())
+    steps.publish(store, run, now())
+    steps.report(run)
+    return Completed(message=f"{run.id}: {run.manifest['month']} is published.")
 
 
-def refuse(run: Run, refusal: GateRefused) -> State:
+def questions(run: Run) -> list[str]:
+    """What a person has to decide: a gate that asks, or a champion that is no more."""
+    gates = run.manifest["gates"].items()
+    asked = [f"the gate of {stage} asks" for stage, gate in gates if gate["verdict"] == "ask"]
+    return [*asked, *([run.manifest["base"]["asks"]] if run.manifest["base"]["asks"] else [])]
+
+
+def wait_for_decision(store: str, run: Run, asked: list[str]) -> State:
+    """End as awaiting: nothing is published until a person says so."""
+    run.note(status="awaiting", asks=asked, ended=now())
+    steps.report(run)
+    steps.note_in_store(store, run)
+    message = (
+        f"{run.id}: {'; '.join(asked)}. Nothing is published until a person decides: "
+        f"`resegment publish {run.id} --decision challenger|champion|keep`."
+    )
+    return Completed(name="Awaiting", message=message)
+
+
+def refuse(store: str, run: Run, refusal: Exception) -> State:
     """A refused run: reported, told to whoever listens, and told apart from a crash."""
-    run.note(status="refused", error=str(refusal), ended=_now())
+    run.note(status="refused", error=str(refusal), ended=now())
     steps.report(run)
     artifacts.refused(reporting.summarise(run.manifest, run.folder), str(refusal))
+    with suppress(ResegmentError):  # the store's trouble must not hide the data's
+        steps.note_in_store(store, run)
     return Failed(name="Refused", message=str(refusal))
 
 
-def open_run(parameters: SegmentParameters, resume: str, previous: Previous | None) -> Run:
+def undo(run: Run, said: Exception) -> State:
+    """The month is there already: the folder that was begun goes, and nothing else happens."""
+    shutil.rmtree(run.folder, ignore_errors=True)
+    return Completed(name="Unchanged", message=str(said))
+
+
+def open_run(parameters: SegmentParameters, resume: str) -> Run:
     """A new run's folder, the folder of this flow run's earlier try, or the one to resume."""
     if resume:
         return find_run(parameters.runs_folder, resume)
     start = flow_run.scheduled_start_time or datetime.now(UTC)
     month = parameters.month_at(start.astimezone())
     contract = load_contract(parameters.contract)
-    facts = first_facts(parameters, contract, month, previous)
+    facts = first_facts(parameters, contract, month)
     return Run.open(parameters.runs_folder, new_run_id(month, flow_run.id), facts)
 
 
 def first_facts(
-    parameters: SegmentParameters, contract: Contract, month: pd.Period, previous: Previous | None
+    parameters: SegmentParameters, contract: Contract, month: pd.Period
 ) -> dict[str, Any]:
     """What the manifest says before the first step."""
     uri = ingestion.public_uri(ingestion.resolve_uri(parameters.source.uri, month))
@@ -129,9 +168,9 @@ def first_facts(
             "content": contract.model_dump(mode="json", exclude_unset=True),
         },
         "parameters": parameters.model_copy(update={"source": source}).model_dump(mode="json"),
-        "previous": previous.model_dump(mode="json") if previous else None,
+        "parameters_sha256": parameters.sha256,
         "versions": {name: _version(name) for name in PACKAGES},
-        "started": _now(),
+        "started": now(),
         "flow_run_id": str(flow_run.id),
         "publishable": parameters.preset == "monthly",
         "publication": None,
@@ -150,6 +189,14 @@ def source_of(run: Run, parameters: SegmentParameters) -> str:
     return given if ingestion.public_uri(given) == kept else kept
 
 
+def store_of(run: Run, parameters: SegmentParameters) -> str:
+    """The store that the run was started with, or the one given now."""
+    asked_for = SegmentParameters.model_validate(run.asked_for)
+    return asked_for.model_copy(
+        update={"runs": parameters.runs, "store": parameters.store or asked_for.store}
+    ).store_url
+
+
 def _version(package: str) -> str:
     try:
         return version(package)
@@ -157,5 +204,6 @@ def _version(package: str) -> str:
         return "unknown"
 
 
-def _now() -> str:
+def now() -> str:
+    """The moment, as ISO text."""
     return datetime.now(UTC).isoformat(timespec="seconds")

@@ -46,6 +46,15 @@ def refused(summary: Mapping[str, Any], message: str) -> None:
     )
 
 
+def published(run_id: str, month: str, revision: int) -> None:
+    """Emit `resegment.published`, for others to hook on."""
+    emit_event(
+        "resegment.published",
+        resource={"prefect.resource.id": f"resegment.run.{run_id}"},
+        payload={"run_id": run_id, "month": month, "revision": revision},
+    )
+
+
 def progress(key: str) -> Callable[[int, int], None]:
     """A callback (done, total) that moves a bar in Prefect and tells the logger's listeners."""
     bar, shown = None, 0.0

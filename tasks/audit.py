@@ -28,6 +28,7 @@ from tasks.yardsticks import (
     silhouette,
 )
 
+NAMES = ("space", "k")  # of a candidate, before its figures
 STRATA = 12  # as many segments as the curves reach
 
 Line = dict[str, Any]
@@ -142,6 +143,12 @@ class Audit:
 
         with one_core_each() as pool:
             return pd.DataFrame(pool.map(of, ks))
+
+
+def metrics_of(candidate: Candidate) -> Line:
+    """Its yardsticks as JSON values."""
+    figures = {name: value for name, value in candidate.line.items() if name not in NAMES}
+    return {name: None if np.isnan(figure) else figure for name, figure in figures.items()}
 
 
 def permuted(X: np.ndarray, seed: int) -> np.ndarray:

@@ -1,6 +1,7 @@
 """Every candidate on one line, the plain rule among them, and the one that is chosen."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -14,11 +15,14 @@ from tasks.audit import (
     Verdicts,
     audit_sample,
     audited,
+    metrics_of,
     possible_ks,
     reference_of,
 )
+from tasks.champion import Lead, champion_candidate, explained_lead
 from tasks.confidence import calibrate, gaps_of
 from tasks.embedding import SPACES, EmbeddingOptions
+from tasks.model import SegmentModel
 from tasks.outcome import Outcome
 from tasks.plain_rule import PlainRuleOptions
 from tasks.rule_candidate import in_short, judge, rule_candidates, rule_verdict
@@ -35,7 +39,6 @@ from tasks.selection import (
 from tasks.yardsticks import NAN, Reference, agreement, left_out_eta_squared
 
 PLAIN = "none"
-NAMES = ("space", "k")  # of a candidate, before its figures
 
 Progress = Callable[[int, int], None]
 
@@ -48,9 +51,12 @@ def select_segments(
     embedding: EmbeddingOptions,
     plain_rule: PlainRuleOptions,
     seed: int,
+    champion: SegmentModel | None = None,
+    as_fitted: Mapping[str, Any] = MappingProxyType({}),
+    pinned_by: str = "as asked for",
     on_progress: Progress | None = None,
 ) -> Outcome:
-    """Measure every candidate and choose one.
+    """Measure every candidate and choose one; the champion, if there is one, stands beside them.
 
     Parameters
     ----------
@@ -64,6 +70,12 @@ def select_segments(
         What is pinned, and by which thresholds the rest is chosen.
     seed : int
         The run's seed.
+    champion : SegmentModel, optional
+        The published model.
+    as_fitted : mapping
+        What the champion's own resamples said when it was fitted.
+    pinned_by : str
+        Why the space is not chosen, where it is not.
     on_progress : callable, optional
         Called with (steps done, steps in all).
 
@@ -84,19 +96,21 @@ def select_segments(
         reference = reference_of(X, clean, contract, rows, seed)
         audit = Audit(reference, X[rows], quick_to_compare(embedding), seed)
         plain = audit_plain(audit, ks, options, told)
+        beside = beside_of(audit, clean.iloc[rows], champion, as_fitted)
         k = options.segments or plain.by_rule.chosen
         if k is None:
             told.all()
-            return nothing_stable(plain, len(rows))
-        spaces = audit_spaces(audit, plain.candidates[k], options, told)
+            return nothing_stable(plain, beside, len(rows))
+        spaces = audit_spaces(audit, plain.candidates[k], options, told, pinned_by)
         judged = judge(audit, clean.iloc[rows], contract, spaces.chosen, plain_rule)
         told.after()
         table = table_of(
-            [*plain.candidates.values(), *spaces.others, *rule_candidates(audit, judged)],
+            [*plain.candidates.values(), *spaces.others, *rule_candidates(audit, judged), *beside],
             plain.null,
             plain.verdicts | spaces.verdicts | rule_verdict(judged),
             spaces.chosen,
         )
+        lead = lead_over(beside, spaces.chosen, reference, seed)
         learned = {
             "embedding.skops": told.after(audit.published_space(spaces.chosen.space)),
             "confidence.parquet": confidence_curve(spaces.chosen),
@@ -108,8 +122,9 @@ def select_segments(
         "why_space": spaces.why,
         "metrics": metrics_of(spaces.chosen),
         "plain_rule": in_short(judged),
+        "champion": told_of_champion(beside, lead),
     }
-    return Outcome(table, learned, log)
+    return Outcome(table if lead is None else with_lead(table, lead), learned, log)
 
 
 class Plain(NamedTuple):
@@ -141,7 +156,9 @@ def audit_plain(audit: Audit, ks: Sequence[int], options: SelectionOptions, told
     return Plain(candidates, null, choose_k(lines_of(candidates.values()), options))
 
 
-def audit_spaces(audit: Audit, plain: Candidate, options: SelectionOptions, told: "Told") -> Spaces:
+def audit_spaces(
+    audit: Audit, plain: Candidate, options: SelectionOptions, told: "Told", pinned_by: str
+) -> Spaces:
     """Audit the other spaces at the plain one's k, and choose unless one was asked for."""
     asked_for = audit.embedding.embedding
     others = [
@@ -157,7 +174,7 @@ def audit_spaces(audit: Audit, plain: Candidate, options: SelectionOptions, told
         others = [audited_whole if one is chosen else one for one in others]
         chosen = audited_whole
     told.after()
-    why = compared.why if asked_for == "auto" else f"{asked_for}: as asked for"
+    why = compared.why if asked_for == "auto" else f"{asked_for}: {pinned_by}"
     return Spaces(
         others, chosen, f"{why}{'' if chosen is plain else found_again(chosen)}", verdicts
     )
@@ -183,10 +200,44 @@ def other_spaces(embedding: EmbeddingOptions) -> list[str]:
     return [name for name in SPACES if name != PLAIN and embedding.embedding in ("auto", name)]
 
 
-def nothing_stable(plain: Plain, n_audited: int) -> Outcome:
-    """The table without a choice, for the gate to refuse."""
-    table = table_of(plain.candidates.values(), plain.null, plain.verdicts, None)
-    return Outcome(table, log={**log_of(plain, 0, n_audited), "k": None, "space": None})
+def beside_of(
+    audit: Audit,
+    clean: pd.DataFrame,
+    champion: SegmentModel | None,
+    as_fitted: Mapping[str, Any],
+) -> list[Candidate]:
+    """The champion as a candidate, where there is one."""
+    return [champion_candidate(audit, clean, champion, as_fitted)] if champion else []
+
+
+def lead_over(
+    beside: Sequence[Candidate], chosen: Candidate, reference: Reference, seed: int
+) -> Lead | None:
+    """How much more the chosen candidate explains than the champion, where there is one."""
+    labels = chosen.partition.labels
+    found = [explained_lead(reference.columns, b.partition.labels, labels, seed) for b in beside]
+    return found[0] if found else None
+
+
+def with_lead(table: pd.DataFrame, lead: Lead) -> pd.DataFrame:
+    """The table with the chosen one's lead over the champion: 0 unless it is beyond chance."""
+    sure = lead.lead if lead.lead > 2 * lead.error else 0.0
+    return table.assign(lead=np.where(table["chosen"], sure, 0.0))
+
+
+def told_of_champion(beside: Sequence[Candidate], lead: Lead | None) -> dict[str, Any] | None:
+    """The champion's yardsticks this month, and the challenger's lead over it, as JSON values."""
+    if not beside:
+        return None
+    led = {} if lead is None else {"lead": lead.lead, "lead_error": lead.error}
+    return {"metrics": metrics_of(beside[0]), **led}
+
+
+def nothing_stable(plain: Plain, beside: Sequence[Candidate], n_audited: int) -> Outcome:
+    """The table without a choice, for the gate to refuse, or to say that the champion goes on."""
+    table = table_of([*plain.candidates.values(), *beside], plain.null, plain.verdicts, None)
+    nothing = {"k": None, "space": None, "champion": told_of_champion(beside, None)}
+    return Outcome(table, log={**log_of(plain, 0, n_audited), **nothing})
 
 
 def log_of(plain: Plain, pinned: int, n_audited: int) -> dict[str, Any]:
@@ -198,12 +249,6 @@ def log_of(plain: Plain, pinned: int, n_audited: int) -> dict[str, Any]:
         "elbow": elbow(curve),
         "audited": n_audited,
     }
-
-
-def metrics_of(candidate: Candidate) -> dict[str, float | None]:
-    """Its yardsticks as JSON values."""
-    figures = {name: value for name, value in candidate.line.items() if name not in NAMES}
-    return {name: None if np.isnan(figure) else figure for name, figure in figures.items()}
 
 
 def why_k(by_rule: Choice, pinned: int) -> str:

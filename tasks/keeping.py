@@ -25,7 +25,10 @@ def keep(path: Path, value: Any) -> str:
     unfinished = path.with_name(f".{path.name}.unfinished")
     try:
         with unfinished.open("wb") as file:
-            WRITERS[path.suffix](file, value)
+            if isinstance(value, bytes):  # as it came from elsewhere, a model from the store
+                file.write(value)
+            else:
+                WRITERS[path.suffix](file, value)
             file.flush()
             os.fsync(file.fileno())
         sha256 = sha256_of(unfinished)

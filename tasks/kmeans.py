@@ -14,6 +14,7 @@ from tasks.seeds import child_seed
 
 FIT_ROWS = 100_000  # more rows change the inertia by less than .02 %
 ONE_CORE_ROWS = 20_000
+AS_GOOD = 0.001  # of the inertia: two optima that differ by less are equally good
 
 
 def fit_kmeans(
@@ -37,6 +38,34 @@ def fit_kmeans(
 def published_kmeans(Z: np.ndarray, k: int, seed: int, space: str) -> KMeans:
     """The fit whose segments are published, and therefore the one that is audited."""
     return fit_kmeans(Z, k, child_seed(seed, "clustering", space, k), n_init=20)
+
+
+def near_champion(fitted: KMeans, Z: np.ndarray, labels: np.ndarray) -> KMeans:
+    """The fit that starts from the champion's segments, if it is as good as `fitted`.
+
+    Parameters
+    ----------
+    fitted : KMeans
+        The best of the starts from anywhere.
+    Z : ndarray, (n_customers, n_dimensions)
+        The coordinates it was fitted on.
+    labels : ndarray of int, (n_customers,)
+        The champion's segments.
+
+    Returns
+    -------
+    KMeans
+        Of two optima within `AS_GOOD` of the lower inertia the one near the champion, so that a
+        refit does not move customers for nothing.
+    """
+    found, starts = np.unique(labels, return_inverse=True)
+    if len(found) != fitted.n_clusters:
+        return fitted
+    members = np.eye(len(found))[starts]  # (n_customers, k)
+    centroids = members.T @ Z / members.sum(axis=0)[:, None]
+    with threadpool_limits(1 if len(Z) <= ONE_CORE_ROWS else None):
+        near = KMeans(n_clusters=len(found), init=centroids, n_init=1).fit(Z)
+    return near if inertia(near, Z) <= (1 + AS_GOOD) * inertia(fitted, Z) else fitted
 
 
 @contextmanager

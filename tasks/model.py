@@ -33,6 +33,12 @@ class SegmentModel(Pipeline):
         The judge, in the units of the scaled features.
     """
 
+    @property
+    def features(self) -> list[str]:
+        """The columns that it reads, in order."""
+        (_, _, columns), *_ = self[0].transformers_
+        return list(columns)
+
     def with_judgement(self, curve: pd.DataFrame, typicality: Any) -> Self:
         """The same model with its curve and its judge."""
         self.confidence_gaps_, self.confidence_ = curve.to_numpy().T
@@ -58,5 +64,4 @@ class SegmentModel(Pipeline):
 
     def is_typical(self, customers: pd.DataFrame) -> np.ndarray:
         """Whether each customer is like others at all, (n_customers,) of bool."""
-        scaled = Pipeline(self.steps[:3]).transform(customers)
-        return self.typicality_.predict(scaled) == 1
+        return self.typicality_.predict(self[:3].transform(customers)) == 1

@@ -169,7 +169,7 @@ def measure_monthly(
         EmbeddingOptions(embedding="none"),
         plain_rule,
         seed,
-        lambda *_: told.after(),
+        on_progress=lambda *_: told.after(),
     )
     features = scaled.drop(columns=contract.id.column).to_numpy()
     enough = len(log["features"]) >= LEAST_FEATURES

@@ -1,14 +1,27 @@
 """Numbers about segments: sizes, medians, shares of value."""
 
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
+
 import pandas as pd
 
 from expectations.contract import Contract
+from tasks.matching import sorted_ids
 from tasks.outcome import Outcome
 
 MOST_VALUES = 12  # of a category, the commonest; the others are one line
 
 
-def profile_segments(segments: pd.DataFrame, clean: pd.DataFrame, contract: Contract) -> Outcome:
+NO_NAMES: Mapping[str, str] = MappingProxyType({})
+
+
+def profile_segments(
+    segments: pd.DataFrame,
+    clean: pd.DataFrame,
+    contract: Contract,
+    ids: Sequence[str] = (),
+    names: Mapping[str, str] = NO_NAMES,
+) -> Outcome:
     """One line per segment: size, share, value, and what its customers are like.
 
     Parameters
@@ -19,6 +32,10 @@ def profile_segments(segments: pd.DataFrame, clean: pd.DataFrame, contract: Cont
         The same customers in the same order, with the contract's columns.
     contract : Contract
         Names the value and says what each column measures.
+    ids : sequence of str
+        Every segment there is, also one in which nobody is; empty: those of the customers.
+    names : mapping
+        The names that persons gave; without one a segment is called by its id.
 
     Returns
     -------
@@ -30,9 +47,10 @@ def profile_segments(segments: pd.DataFrame, clean: pd.DataFrame, contract: Cont
     """
     segment = segments["segment"].set_axis(clean.index)
     sizes = segment.value_counts().sort_index()
+    sizes = sizes.reindex(sorted_ids(ids), fill_value=0) if ids else sizes
     profile = pd.DataFrame(
         {
-            "name": sizes.index.to_series(),
+            "name": [names.get(one, one) for one in sizes.index],
             "size": sizes,
             "share": sizes / sizes.sum(),
             "size_change": float("nan"),

@@ -107,6 +107,11 @@ class Run:
         """Where a stage or a part lies in the folder."""
         return self.folder / (f"{name}.parquet" if name in STAGES else name)
 
+    def part(self, name: str) -> Path | None:
+        """Where a part lies, if there is one."""
+        path = self.path(name)
+        return path if path.is_file() else None
+
     def has(self, stage: str) -> bool:
         """Whether a stage is kept, whole and with its parts."""
         entry = self.manifest["stages"].get(stage)

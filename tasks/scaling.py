@@ -71,7 +71,12 @@ class LogColumns(TransformerMixin, BaseEstimator):
         return logged
 
 
-def scale_customers(clean: pd.DataFrame, contract: Contract, options: ScalingOptions) -> Outcome:
+def scale_customers(
+    clean: pd.DataFrame,
+    contract: Contract,
+    options: ScalingOptions,
+    features: Sequence[str] = (),
+) -> Outcome:
     """Pick the features, log1p by kind, and standardise.
 
     Parameters
@@ -82,6 +87,8 @@ def scale_customers(clean: pd.DataFrame, contract: Contract, options: ScalingOpt
         Names the columns that may become features, in order.
     options : ScalingOptions
         The thresholds of the two filters.
+    features : sequence of str
+        Those of the published model, which a challenger takes as they are; empty: picked here.
 
     Returns
     -------
@@ -90,6 +97,9 @@ def scale_customers(clean: pd.DataFrame, contract: Contract, options: ScalingOpt
         (impute, transform, scale) that takes a frame with the contract's columns; `log` the
         kept features and those left out, with why. Without a feature there is no pipeline.
     """
+    if features:
+        given = {"features": list(features), "dropped": []}
+        return scaled_by(build_scaler(list(features), contract), clean, contract.id.column, given)
     logged = business_columns(clean, contract)[list(contract.features)]
     distinct, duplicates = prune_duplicates(logged, options.max_correlation)
     features, noise = prune_noise(logged[distinct], options.min_explained)

@@ -9,13 +9,23 @@ from prefect import task
 from prefect.cache_policies import NO_CACHE
 
 from expectations import rules
-from expectations.contract import Contract
 from expectations.errors import ResegmentError
 from expectations.rules import Limits
-from tasks import artifacts, exploration, figures, ingestion, reporting, sample
+from tasks import (
+    amending,
+    artifacts,
+    base,
+    delivering,
+    exploration,
+    figures,
+    ingestion,
+    reporting,
+    sample,
+)
 from tasks.candidates import select_segments
+from tasks.champion import MIN_LEAD, embed_by_champion, measure_champion, scale_by_champion
 from tasks.cleaning import clean_customers
-from tasks.clustering import cluster_customers
+from tasks.clustering import CHAMPION, assign_by_champion, cluster_customers
 from tasks.embedding import EmbeddingOptions, embed_customers
 from tasks.figures_notebook import draw_notebook
 from tasks.figures_selection import draw_selection
@@ -23,31 +33,59 @@ from tasks.ingestion import Fetched, SourceOptions
 from tasks.notebook import scale_as_notebook, select_as_notebook
 from tasks.outcome import Outcome
 from tasks.plain_rule import PlainRuleOptions
-from tasks.profiling import profile_segments
-from tasks.run import Run
+from tasks.publication import publish_segments
+from tasks.querying import fetch_query
+from tasks.run import QUARANTINE, Run
 from tasks.scaling import ScalingOptions, left_out_in_words, scale_customers
 from tasks.selection import SelectionOptions, chosen_in_words
+from tasks.store import open_store
 from tasks.typicality import TypicalityOptions
+
+CHAMPION_FILE = "base/champion.skops"
 
 
 @task(cache_policy=NO_CACHE)
-def read(uri: str, run: Run) -> Path:
-    """Read the source at `uri`; objectors leave before anything is computed."""
+def rest(url: str, run: Run) -> None:
+    """Ask the store at `url` what this month rests on, once, and keep the answer with the run."""
+    if "base" in run.manifest:
+        return
+    if _is_notebook(run):  # it is compared with nothing, and never published
+        run.note(base=dict(base.FIRST_MONTH))
+        return
+    month = pd.Period(run.manifest["month"], "M")
+    found = base.rests_on(_store(url, run), month, run.contract, run.asked_for["refit"])
+    for name, part in found.parts.items():
+        run.attach(f"base/{name}", lambda part=part: part)
+    run.note(base=found.facts, model=found.facts["whose"])
+
+
+@task(cache_policy=NO_CACHE)
+def read(uri: str, url: str, run: Run, password: str | None = None) -> Path:
+    """Read the source at `uri`; who objects, or is forgotten by the store at `url`, leaves at once.
+
+    `password` is that of a database as source. Raises `NothingToDo` where the month was published
+    from the same content and parameters.
+    """
     source, limits = SourceOptions(**run.asked_for["source"]), _limits(run)
-    previous = run.manifest["previous"] or {}
     try:
-        fetched = _fetch(uri, source, run)
+        fetched = _fetch(uri, source, password, run)
     except ResegmentError:
         if not run.has("raw"):
             raise
         return run.path("raw")  # the source is gone, but this run has read it before
+    base.refuse_repeated(fetched.sha256, run.manifest)
+    asked = (
+        *rules.raw_rules(run.contract, limits, run.manifest["base"]["rows"]),
+        *_against_last_month(run, limits),
+    )
     return run.commit(
         "raw",
         ingestion.read_customers,
         fetched,
         run.contract,
         source,
-        rules=lambda *_: rules.raw_rules(run.contract, limits, previous.get("rows")),
+        base.tombstones_of(_store(url, run)),
+        rules=lambda *_: asked,
     )
 
 
@@ -86,62 +124,78 @@ def clean(raw: Path, run: Run) -> Path:
 
 @task(cache_policy=NO_CACHE)
 def scale(clean: Path, run: Run) -> Path:
-    """Pick the features, log1p by kind, standardise."""
+    """Pick the features, log1p by kind, standardise; or take the champion's as they are."""
+    fit, fitted = run.manifest["base"]["fit"], run.manifest["base"]["fit"] != base.NO_FIT
 
-    def asked(made: Outcome, clean: pd.DataFrame, contract: Contract, *_: Any) -> tuple:
-        id_column = contract.id.column
+    def asked(made: Outcome, clean: pd.DataFrame, *_: Any) -> tuple:
+        id_column = run.contract.id.column
         left_out = left_out_in_words(made.log["dropped"])
         features = tuple(made.log["features"])
-        return rules.scaled_rules(clean[id_column], id_column, features, left_out)
+        return rules.scaled_rules(clean[id_column], id_column, features, left_out, fitted)
 
     if _is_notebook(run):
         return run.commit("scaled", scale_as_notebook, clean, run.contract, rules=asked)
+    if not fitted:
+        inputs = clean, run.contract.id.column, run.path(CHAMPION_FILE)
+        return run.commit("scaled", scale_by_champion, *inputs, rules=asked)
     options = ScalingOptions(**run.asked_for["scaling"])
-    return run.commit("scaled", scale_customers, clean, run.contract, options, rules=asked)
+    features = run.read(run.path(CHAMPION_FILE)).features if fit == base.IN_ITS_SPACE else []
+    return run.commit(
+        "scaled", scale_customers, clean, run.contract, options, features, rules=asked
+    )
 
 
 @task(cache_policy=NO_CACHE)
 def select(scaled: Path, clean: Path, run: Run) -> Path:
-    """Measure every candidate, choose the number of segments and the space."""
-    options = SelectionOptions(**run.asked_for["selection"])
+    """Measure every candidate and the champion, choose the number of segments and the space."""
+    options, seed = SelectionOptions(**run.asked_for["selection"]), run.asked_for["seed"]
+    rests, champion = run.manifest["base"], run.part(CHAMPION_FILE)
 
     def asked(made: Outcome, *_: Any) -> tuple:
         thresholds = options.min_smallest_share, options.min_survival, options.min_bootstrap_ari
         pinned = made.log["k"] if made.log["pinned"] else 0
+        goes_on = rests["whose"] == CHAMPION
         if made.log["k"] is None:
-            return rules.selection_rules(*thresholds, pinned, nothing=made.log["why"])
-        return rules.selection_rules(*thresholds, pinned, chosen=chosen_in_words(made.log))
+            why = made.log["why"]
+            return rules.selection_rules(*thresholds, pinned, nothing=why, goes_on=goes_on)
+        said = chosen_in_words(made.log)
+        lead = (rules.lead_rule(MIN_LEAD),) if "lead" in made.table else ()
+        return *rules.selection_rules(*thresholds, pinned, chosen=said, goes_on=goes_on), *lead
 
+    if rests["fit"] == base.NO_FIT:
+        inputs = scaled, clean, run.contract, options, seed, champion, rests["as_fitted"]
+        return run.commit("selection", measure_champion, *inputs, rules=asked)
+    embedding = EmbeddingOptions(**run.asked_for["embedding"])
+    if rests["fit"] == base.IN_ITS_SPACE:
+        embedding = embedding.model_copy(update={"embedding": rests["space"]})
+    told = artifacts.progress("selection")
+    more = (PlainRuleOptions(**run.asked_for["plain_rule"]), seed)
+    beside = () if champion is None else (champion, rests["as_fitted"], _pinned_by(rests))
     return run.commit(
         "selection",
-        partial(
-            select_as_notebook if _is_notebook(run) else select_segments,
-            on_progress=artifacts.progress("selection"),
-        ),
-        scaled,
-        clean,
-        run.contract,
-        options,
-        EmbeddingOptions(**run.asked_for["embedding"]),
-        PlainRuleOptions(**run.asked_for["plain_rule"]),
-        run.asked_for["seed"],
+        partial(select_as_notebook if _is_notebook(run) else select_segments, on_progress=told),
+        *(scaled, clean, run.contract, options, embedding, *more, *beside),
         rules=asked,
     )
 
 
 @task(cache_policy=NO_CACHE)
-def embed(scaled: Path, selection: Path, run: Run) -> Path:
-    """Put every customer into the chosen space."""
+def embed(scaled: Path, clean: Path, selection: Path, run: Run) -> Path:
+    """Put every customer into the chosen space, or into the champion's where nothing is fitted."""
+    id_column = run.contract.id.column
 
-    def asked(made: Outcome, scaled: pd.DataFrame, id_column: str, *_: Any) -> tuple:
+    def asked(made: Outcome, customers: pd.DataFrame, *_: Any) -> tuple:
         dimensions = tuple(made.log["dimensions"])
-        return rules.embedding_rules(scaled[id_column], id_column, dimensions)
+        return rules.embedding_rules(customers[id_column], id_column, dimensions)
 
+    if not _has_challenger(run):
+        inputs = clean, id_column, run.path(CHAMPION_FILE)
+        return run.commit("embedding", embed_by_champion, *inputs, rules=asked)
     return run.commit(
         "embedding",
         embed_customers,
         scaled,
-        run.contract.id.column,
+        id_column,
         run.path("embedding.skops"),
         run.log("selection")["space"],
         EmbeddingOptions(**run.asked_for["embedding"]),
@@ -151,40 +205,68 @@ def embed(scaled: Path, selection: Path, run: Run) -> Path:
 
 
 @task(cache_policy=NO_CACHE)
-def cluster(embedding: Path, scaled: Path, run: Run) -> Path:
-    """K-means on the chosen space; the pipeline is assembled."""
-    chosen, thresholds = run.log("selection"), run.asked_for["selection"]
+def cluster(embedding: Path, scaled: Path, clean: Path, run: Run) -> Path:
+    """Assign every customer: by the champion, and by K-means on the chosen space."""
+    chosen, rests = run.log("selection"), run.manifest["base"]
+    id_column, champion = run.contract.id.column, run.part(CHAMPION_FILE)
+    lineage = {name: rests[name] for name in ("ids", "minted", "whose")}
+    chosen_in_short = {name: chosen.get(name) for name in ("k", "space", "metrics", "champion")}
 
-    def asked(made: Outcome, embedding: pd.DataFrame, _: Any, id_column: str, *__: Any) -> tuple:
-        ids, segments = embedding[id_column], tuple(made.log["ids"])
-        smallest = thresholds["min_smallest_share"]
-        return rules.segments_rules(ids, id_column, segments, smallest, chosen["pinned"])
+    def asked(made: Outcome, embedding: pd.DataFrame, *_: Any) -> tuple:
+        smallest, ids = run.asked_for["selection"]["min_smallest_share"], tuple(made.log["ids"])
+        by_champion = rests["whose"] == CHAMPION
+        known = embedding[id_column], id_column, ids, smallest, chosen["pinned"], by_champion
+        judged = rules.typical_rules(_limits(run)) if champion else ()
+        return *rules.segments_rules(*known), *judged
 
+    if not _has_challenger(run):
+        inputs = embedding, id_column, chosen_in_short, clean, champion, lineage
+        return run.commit("segments", assign_by_champion, *inputs, rules=asked)
+    parts = [run.path(name) for name in ("scaler.skops", "embedding.skops", "confidence.parquet")]
+    typicality = TypicalityOptions(**run.asked_for["typicality"])
     return run.commit(
         "segments",
         cluster_customers,
-        embedding,
-        scaled,
-        run.contract.id.column,
-        run.path("scaler.skops"),
-        run.path("embedding.skops"),
-        run.path("confidence.parquet"),
-        {name: chosen[name] for name in ("k", "space", "metrics")},
-        TypicalityOptions(**run.asked_for["typicality"]),
-        run.asked_for["seed"],
+        *(embedding, scaled, id_column, *parts, chosen_in_short, typicality, run.asked_for["seed"]),
+        *(clean, champion, run.part("base/previous.parquet"), lineage),
         rules=asked,
     )
 
 
 @task(cache_policy=NO_CACHE)
-def profile(segments: Path, clean: Path, run: Run) -> Path:
-    """Sizes, medians and shares of value of every segment."""
-    ids = tuple(run.log("segments")["ids"])
+def profile(segments: Path, clean: Path, raw: Path, run: Run, approved: bool = False) -> Path:
+    """Sizes, medians and shares of value of every segment; who moved since last month, and why.
+
+    `approved`: a person has said yes, so the limits of change are told and ask no more.
+    """
+    whose, rests, log = run.manifest["model"], run.manifest["base"], run.log("segments")
+    ids = tuple(log[f"{whose}_ids"])
+    terms = {
+        "month": run.manifest["month"],
+        "whose": whose,
+        "ids": ids,
+        "born": log["born"] if whose != CHAMPION else [],
+        "seed": run.asked_for["seed"],
+        **{name: rests[name] for name in ("sizes", "names")},
+    }
 
     def asked(made: Outcome, segments: pd.DataFrame, *_: Any) -> tuple:
-        return rules.publication_rules(ids, len(segments))
+        refitted = whose != CHAMPION and base.has_champion(rests)
+        smallest = 0 if whose == CHAMPION else 1
+        return (
+            *rules.publication_rules(ids, len(segments), smallest),
+            *rules.change_rules(_limits(run), approved, refitted),
+        )
 
-    return run.commit("publication", profile_segments, segments, clean, run.contract, rules=asked)
+    parts = ("previous.parquet", "replaced.parquet", "reference.json", "births.json")
+    return run.commit(
+        "publication",
+        publish_segments,
+        *(segments, clean, raw, run.path(QUARANTINE), run.contract, terms),
+        *(run.part(f"base/{name}") for name in parts),
+        run.part(CHAMPION_FILE),
+        rules=asked,
+    )
 
 
 @task(cache_policy=NO_CACHE)
@@ -203,6 +285,25 @@ def draw(selection: Path, publication: Path, run: Run) -> list[Path]:
         curve = run.path("training.parquet")
         drawn.append(run.attach("figures/training.png", figures.draw_training, curve))
     return drawn
+
+
+@task(cache_policy=NO_CACHE)
+def publish(url: str, run: Run, at: str, decision: dict[str, Any] | None = None) -> None:
+    """Make the month current in the segment store at `url`."""
+    done = delivering.deliver(url, run, at, decision)
+    artifacts.published(run.id, run.manifest["month"], done.revision)
+
+
+@task(cache_policy=NO_CACHE)
+def note_in_store(url: str, run: Run, decision: dict[str, Any] | None = None) -> None:
+    """Tell the store of a run that is not published, and what a person decided."""
+    delivering.note_in_store(url, run, decision)
+
+
+@task(cache_policy=NO_CACHE)
+def roll_back(url: str, run_id: str, said: dict[str, Any]) -> amending.RolledBack:
+    """Make an earlier publication current again, in the store at `url`."""
+    return amending.rollback(open_store(url), run_id, said)
 
 
 @task(cache_policy=NO_CACHE)
@@ -234,6 +335,33 @@ def _of_survival(run: Run) -> tuple[float, int]:
     return asked_for["min_survival"], asked_for["resamples"]
 
 
+def _against_last_month(run: Run, limits: Limits) -> list[rules.Rule]:
+    """Drift, and that something has changed at all, where there was a month before."""
+    reference, previous = (run.part(f"base/{n}") for n in ("reference.json", "previous.parquet"))
+    asked: list[rules.Rule] = []
+    if reference is not None:
+        asked += rules.drift_rules(run.contract, limits, run.read(reference))
+    if previous is not None:
+        known = base.hashes_of(run.read(previous))
+        asked += rules.unchanged_rules(run.contract, limits, known)
+    return asked
+
+
+def _has_challenger(run: Run) -> bool:
+    """Whether a new fit is there: none was made, or nothing was stable and the champion goes on."""
+    nothing = run.manifest["base"]["fit"] == base.NO_FIT or run.log("selection")["k"] is None
+    return not nothing
+
+
+def _pinned_by(rests: dict[str, Any]) -> str:
+    return "the published model's" if rests["fit"] == base.IN_ITS_SPACE else "as asked for"
+
+
+def _store(url: str, run: Run) -> Any:
+    """The segment store; none yet, where a month that is not published must not make it."""
+    return base.open_if_there(url, run.manifest["origin"], run.asked_for["publish"] != "never")
+
+
 def _is_notebook(run: Run) -> bool:
     return run.asked_for["preset"] == "notebook"
 
@@ -242,11 +370,13 @@ def _limits(run: Run) -> Limits:
     return Limits(**run.asked_for["limits"])
 
 
-def _fetch(uri: str, source: SourceOptions, run: Run) -> Fetched:
+def _fetch(uri: str, source: SourceOptions, password: str | None, run: Run) -> Fetched:
     """The source's content; a synthetic month is drawn, and its truth kept beside."""
+    month = pd.Period(run.manifest["month"], "M")
+    if source.query:
+        return fetch_query(uri, source.query, month, password)
     if uri != "sample":
         return ingestion.fetch(uri)
-    month = pd.Period(run.manifest["month"], "M")
     drawn = sample.draw_month(source.rows, month, run.asked_for["seed"])
     run.attach("truth.parquet", lambda *_: drawn.truth, str(month), source.rows)
     return ingestion.fetched_table(drawn.table, "sample")

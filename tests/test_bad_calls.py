@@ -248,6 +248,8 @@ def test_a_full_disk_ends_the_run_and_once_there_is_room_it_is_resumed(
             "none",
             "--runs",
             runs,
+            "--store",
+            tmp_path / "elsewhere.db",
             "--json",
         )
         assert result.exit_code == 3
@@ -265,7 +267,7 @@ def test_a_full_disk_ends_the_run_and_once_there_is_room_it_is_resumed(
         resumed = resegment("run", "--resume", folder.name, "--runs", runs, "--json")
         assert resumed.exit_code == 0, resumed.output
         said = one_object(resumed)
-        assert (said["run_id"], said["status"], said["error"]) == (folder.name, "candidate", None)
+        assert (said["run_id"], said["status"], said["error"]) == (folder.name, "published", None)
         assert said["rows"]["kept"] == len(pd.read_parquet(folder / "segments.parquet")) == 600
         assert not list(folder.rglob("*.unfinished"))
 

@@ -133,7 +133,7 @@ def test_a_run_without_a_table_ends_with_exit_code_2_and_leaves_its_manifest_onl
     result = resegment("run", "--source", path, "--json")
     assert (result.exit_code, result.stderr) == (2, f"error {message}\n")
     assert one_object(result) == {"error": message, "exit_code": 2}
-    (folder,) = (tmp_path / "runs").iterdir()
+    (folder,) = (path.parent for path in (tmp_path / "runs").glob("*/manifest.json"))
     manifest = json.loads((folder / "manifest.json").read_text())
     assert (manifest["status"], manifest["error"]) == ("failed", message)
     assert files_of(folder) == {"manifest.json"}

@@ -60,7 +60,7 @@ def clustered(
     scaler = learned["scaler.skops"]
     chosen = {"k": k, "space": space, "metrics": {"silhouette": 0.5, "inertia": -1.0}}
     return cluster_customers(
-        embedding, scaled, ID, scaler, embedder, CURVE, chosen, TypicalityOptions(), seed
+        embedding, scaled, ID, scaler, embedder, CURVE, chosen, TypicalityOptions(), seed, clean
     )
 
 
@@ -128,7 +128,7 @@ def test_segment_and_runner_up_are_the_two_nearest_centroids() -> None:
 def test_the_champions_columns_are_there_and_empty(made: Outcome) -> None:
     whose = ("", "champion_", "challenger_")
     what = ("segment", "confidence", "runner_up")
-    assert list(made.table) == [ID, *(f"{who}{name}" for who in whose for name in what)]
+    assert list(made.table) == [ID, *(f"{who}{name}" for who in whose for name in what), "typical"]
     assert made.table.filter(like="champion_").isna().all(axis=None)
     assert made.table["confidence"].between(0.5, 1).all()
     for name in what:
@@ -165,7 +165,7 @@ def test_every_customer_keeps_the_own_segment_whatever_the_index() -> None:
     odd = scaled.set_axis(scaled.index[::-1])
     chosen = {"k": 2, "space": "none", "metrics": {}}
     table = cluster_customers(
-        odd, odd, ID, Pipeline([]), embedder, CURVE, chosen, TypicalityOptions(), 0
+        odd, odd, ID, Pipeline([]), embedder, CURVE, chosen, TypicalityOptions(), 0, odd
     ).table
     assert table[ID].tolist() == scaled[ID].tolist()
     assert adjusted_rand_score(truth, table["segment"]) == 1

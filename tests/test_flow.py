@@ -14,6 +14,7 @@ import pytest
 
 from tasks import keeping
 from tasks.run import STAGES, Run
+from tasks.sample import draw_month
 
 ELEVEN = [
     "BALANCE", "BALANCE_FREQUENCY", "PURCHASES", "ONEOFF_PURCHASES", "INSTALLMENTS_PURCHASES",
@@ -126,7 +127,7 @@ def test_segments_stage_has_champion_columns_and_says_how_sure_it_is(
     assert list(segments.columns) == [
         "CUST_ID", "segment", "confidence", "runner_up",
         "champion_segment", "champion_confidence", "champion_runner_up",
-        "challenger_segment", "challenger_confidence", "challenger_runner_up",
+        "challenger_segment", "challenger_confidence", "challenger_runner_up", "typical",
     ]  # fmt: skip
     assert segments.filter(like="champion").isna().all(axis=None)
     assert segments["confidence"].between(0, 1).all()
@@ -300,8 +301,6 @@ def test_the_usual_notebook_is_measured_beside_the_monthly_preset_and_never_publ
 ) -> None:
     from tasks import steps
     from tasks.notebook_network import Design
-    from tasks.sample import draw_month
-
     quick = partial(
         steps.select_as_notebook, design=Design((4,), (4,), epochs=1), network_resamples=1
     )
@@ -367,25 +366,27 @@ def test_a_source_may_contain_the_month(
 def test_a_run_knows_the_month_before_by_its_row_count(
     csv_of: Callable[..., Path], month_of_600: pd.DataFrame, tmp_path: Path
 ) -> None:
-    from flows.parameters import Previous, SegmentParameters
+    from flows.parameters import SegmentParameters
     from flows.segment import segment
 
-    parameters = SegmentParameters.model_validate(
-        {
-            "source": {"uri": str(csv_of(month_of_600))},
-            "selection": {"segments": 4},
-            "embedding": {"embedding": "none"},
-            "runs": str(tmp_path / "runs"),
-        }
-    )
+    asked_for = {
+        "source": {"uri": str(csv_of(month_of_600))},
+        "selection": {"segments": 4, "resamples": 10},
+        "plain_rule": {"null_draws": 2},
+        "embedding": {"embedding": "none"},
+    }
     for rows, name in ((1000, "Completed"), (2000, "Refused")):
-        previous = Previous(run_id="2026-09-00000000", month="2026-09", rows=rows)
-        state = segment(parameters, previous=previous, return_state=True)
+        parameters = SegmentParameters.model_validate(asked_for | {"runs": str(tmp_path / name)})
+        earlier = draw_month(rows, pd.Period("2026-09", "M"), seed=0).table
+        before = csv_of(earlier, f"{name}.csv")
+        month_before = {"source": {"uri": str(before)}, "month": "2026-09"}
+        segment(SegmentParameters.model_validate(parameters.model_dump() | month_before))
+        state = segment(parameters, return_state=True)
         assert state.name == name
     assert "within a factor of 3 of last month's 2,000" in state.message
-    warned = [run["gates"]["raw"] for run in manifests(tmp_path / "runs")]
+    warned = [run["gates"]["raw"] for run in manifests(tmp_path) if run["month"] == "2026-10"]
     assert sorted(gate["verdict"] for gate in warned) == ["refuse", "warn"]
 
 
 def manifests(runs: Path) -> list[dict[str, Any]]:
-    return [Run(path.parent, path.parent.name).manifest for path in runs.glob("*/manifest.json")]
+    return [Run(path.parent, path.parent.name).manifest for path in runs.rglob("manifest.json")]

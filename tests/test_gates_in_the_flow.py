@@ -78,7 +78,7 @@ DEFECTS = [
             "2 of 600 rows break 'the customers are those of the step before"),
     Planted("segments", (steps, "cluster_customers"), one_without, "segment.not_null",
             "1 of 600 rows break 'segment is not missing'"),
-    Planted("publication", (steps, "profile_segments"), one_counted_twice, "size.total",
+    Planted("publication", (steps, "publish_segments"), one_counted_twice, "size.total",
             "the sizes add up to 600 customers (found: 601)"),
 ]  # fmt: skip
 

@@ -13,7 +13,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
-KNOWS_THE_RUN = {"run", "runs", "steps", "artifacts"}
+KNOWS_THE_RUN = {"run", "runs", "run_list", "delivering", "steps", "artifacts"}
 
 
 def committed_files() -> list[Path]:
@@ -106,7 +106,7 @@ def test_the_command_runs_from_the_wheel_in_an_empty_folder(wheel: Path, tmp_pat
     quick = ("--embedding", "none", "--limit", "resamples=10")
     done = resegment("run", "--source", str(customers), "--segments", "4", *quick)
     assert (done.returncode, done.stderr.count("\n")) == (0, 7), done.stderr
-    assert "candidate" in done.stdout
+    assert "published" in done.stdout
     assert [path.name for path in empty.iterdir()] == ["runs"]
 
 

@@ -22,7 +22,7 @@ STEPS = {
     "selection": (steps, "select_segments"),
     "embedding": (steps, "embed_customers"),
     "segments": (steps, "cluster_customers"),
-    "publication": (steps, "profile_segments"),
+    "publication": (steps, "publish_segments"),
 }
 
 
@@ -86,7 +86,7 @@ def test_resume_finishes_a_killed_run_and_repeats_nothing(
 
     assert result.exit_code == 0, result.output
     summary = json.loads(result.stdout)
-    assert (summary["run_id"], summary["status"]) == (folder.name, "candidate")
+    assert (summary["run_id"], summary["status"]) == (folder.name, "published")
     assert summary["month"] == str(json.loads(manifest.read_text())["month"])
     assert called == [one for one in STAGES if one not in committed]
     assert stamps == {one: (folder / f"{one}.parquet").stat().st_mtime_ns for one in committed}
