@@ -8,11 +8,14 @@ BIN := $(VENV)/bin
 SOURCES := flows tasks expectations deployments tests
 PIP := $(BIN)/python -m pip install --quiet --no-deps --disable-pip-version-check
 
-.PHONY: run test lint bench audit setup lock clean
+.PHONY: run year test lint bench audit setup lock clean
 .DEFAULT_GOAL := run
 
 run: $(VENV)/.installed
 	@$(BIN)/resegment run
+
+year: $(VENV)/.installed
+	@$(BIN)/resegment demo
 
 test: $(VENV)/.installed-dev lint
 	@$(BIN)/python -m pytest

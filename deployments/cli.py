@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from deployments import console, months
+from deployments import console, demo, months, records
 from deployments.console import Shown
 from deployments.options import (
     DONE,
@@ -67,6 +67,8 @@ app = typer.Typer(
     rich_markup_mode="markdown",
 )
 months.register(app)
+demo.register(app)
+records.register(app)
 
 
 @app.command()

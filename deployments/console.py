@@ -46,6 +46,8 @@ class Shown:
                 self._line(f"set aside, with reasons: {summary['run_dir']}/quarantine.parquet")
         if summary["segments"]:
             self._segments(summary)
+        for sentence in summary["changes_in_words"]:
+            self._line(sentence)
         self._gates(summary["gates"])
         for warning in summary["warnings"]:
             self.out.print("[yellow]note[/] ", end="")
@@ -54,7 +56,12 @@ class Shown:
             self.out.print(f"[red]{summary['status']}[/]: ", end="")
             self._line(summary["error"])
         else:
-            self.out.print(f"status [bold]{summary['status']}[/]")
+            self.out.print(f"status [bold]{summary['status']}[/]{_whose(summary)}")
+        if summary["asks"]:
+            self._line(f"a person must decide: {'; '.join(summary['asks'])}", style="yellow")
+            self._line(
+                f"`resegment publish {summary['run_id']} --decision challenger|champion|keep`"
+            )
         self._line(f"report {summary['report']}")
 
     def _segments(self, summary: Mapping[str, Any]) -> None:
@@ -246,6 +253,17 @@ def progress(key: str) -> Callable[[int, int], None]:
         logger.info("%s: %.0f %%", key, share, extra={"progress": (key, done, total)})
 
     return report
+
+
+def _whose(summary: Mapping[str, Any]) -> str:
+    """Whose segments they are, of a month that was published."""
+    made = summary["publication"]
+    if summary["status"] != "published" or made is None:
+        return ""
+    again = f", revision {made['revision']}" if made["revision"] > 1 else ""
+    if not made["is_current"]:
+        again += ", a correction of an older month: the current one stays"
+    return f" with the {summary['model']}'s segments{again}"
 
 
 def print_json(value: Any) -> None:

@@ -311,7 +311,7 @@ def lead_rule(min_lead: float) -> Rule:
         ("lead",),
         "warn",
         f"a new fit explains at most {100 * min_lead:.0f} points more of the columns' variance than "
-        "the published model: a refit is not worth its moves",
+        "the published model, or a refit is recommended (--refit always)",
         {"low": -FINITE, "high": min_lead},
     )
 

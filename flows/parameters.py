@@ -120,7 +120,9 @@ class SegmentParameters(BaseModel):
     @property
     def sha256(self) -> str:
         """Hash of all that a result depends on beside the customers and their contract."""
-        asked_for = self.model_dump(mode="json", exclude={"runs", "store", "publish", "month"})
+        asked_for = self.model_dump(
+            mode="json", exclude={"runs", "store", "publish", "month", "contract"}
+        )
         for where in ("uri", "secret"):
             asked_for["source"].pop(where)
         return hashlib.sha256(json.dumps(asked_for, sort_keys=True).encode()).hexdigest()

@@ -4,6 +4,7 @@ import shutil
 from contextlib import suppress
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -71,16 +72,21 @@ def monthly(uri: str, store: str, run: Run, password: str | None = None) -> None
     raw = steps.read(uri, store, run, password)
     exploration = steps.explore.submit(raw, run)
     try:
-        clean = steps.clean(raw, run)
-        scaled = steps.scale(clean, run)
-        selection = steps.select(scaled, clean, run)
-        embedding = steps.embed(scaled, clean, selection, run)
-        segments = steps.cluster(embedding, scaled, clean, run)
+        clean, selection, segments = segmented(raw, run)
         publication = steps.profile(segments, clean, raw, run)
     finally:
         exploration.wait()
     exploration.result()
     steps.draw(selection, publication, run)
+
+
+def segmented(raw: Path, run: Run) -> tuple[Path, Path, Path]:
+    """The steps from the customers to their segments: the stages clean, selection, segments."""
+    clean = steps.clean(raw, run)
+    scaled = steps.scale(clean, run)
+    selection = steps.select(scaled, clean, run)
+    embedding = steps.embed(scaled, clean, selection, run)
+    return clean, selection, steps.cluster(embedding, scaled, clean, run)
 
 
 def conclude(store: str, run: Run) -> State:
@@ -106,9 +112,8 @@ def conclude(store: str, run: Run) -> State:
 
 def questions(run: Run) -> list[str]:
     """What a person has to decide: a gate that asks, or a champion that is no more."""
-    gates = run.manifest["gates"].items()
-    asked = [f"the gate of {stage} asks" for stage, gate in gates if gate["verdict"] == "ask"]
-    return [*asked, *([run.manifest["base"]["asks"]] if run.manifest["base"]["asks"] else [])]
+    asks = run.manifest["base"]["asks"]
+    return [*reporting.asked_in_words(run.manifest["gates"]), *([asks] if asks else [])]
 
 
 def wait_for_decision(store: str, run: Run, asked: list[str]) -> State:
@@ -169,7 +174,7 @@ def first_facts(
         },
         "parameters": parameters.model_copy(update={"source": source}).model_dump(mode="json"),
         "parameters_sha256": parameters.sha256,
-        "versions": {name: _version(name) for name in PACKAGES},
+        "versions": versions(),
         "started": now(),
         "flow_run_id": str(flow_run.id),
         "publishable": parameters.preset == "monthly",
@@ -195,6 +200,11 @@ def store_of(run: Run, parameters: SegmentParameters) -> str:
     return asked_for.model_copy(
         update={"runs": parameters.runs, "store": parameters.store or asked_for.store}
     ).store_url
+
+
+def versions() -> dict[str, str]:
+    """The packages that a result may depend on, as they are installed."""
+    return {name: _version(name) for name in PACKAGES}
 
 
 def _version(package: str) -> str:

@@ -33,6 +33,7 @@ FIRST_MONTH: Mapping[str, Any] = {
     "model": None,
     "rows": None,
     "sizes": {},
+    "erased": {},
     "names": {},
     "published": None,
     "sources": {},
@@ -102,17 +103,17 @@ def rests_on(store: "Store | None", month: pd.Period, contract: Contract, refit:
     stored = published.model_of(store, base.champion)
     how = how_to_fit(stored, contract, refit, base.is_older)
     line = published.run_line(store, base.previous) if base.previous else {}
-    fitted_by = published.run_line(store, stored.fitted_by)
     facts = {
         **base._asdict(),
         **how._asdict(),
         "ids": [] if how.asks else list(stored.segment_ids),
         "minted": published.minted(store),
         "space": stored.space,
-        "as_fitted": {**(fitted_by["metrics"] or {}), "space": stored.space},
+        "as_fitted": {**_as_fitted(store, stored, base.champion), "space": stored.space},
         "model": _facts_of(stored),
         "rows": _rows_of(line),
         "sizes": _sizes(store, base),
+        "erased": _erased(store, base),
         "names": _names(store),
         "published": _content_of(store, base),
         "sources": _other_sources(store, month),
@@ -247,6 +248,28 @@ def _sizes(store: "Store", base: "Base") -> dict[str, int]:
     return {
         str(one): int(n) for one, n in zip(segments["segment_id"], segments["size"], strict=True)
     }
+
+
+def _erased(store: "Store", base: "Base") -> dict[str, int]:
+    """How many customers were erased since from each segment compared with; "": from none."""
+    from tasks import published
+
+    if base.previous is None:
+        return {}
+    erased = published.erased(store, base.previous)
+    ids = erased["segment_id"].astype(object).where(erased["segment_id"].notna(), "")
+    return {str(one): int(n) for one, n in zip(ids, erased["customers"], strict=True)}
+
+
+def _as_fitted(store: "Store", stored: StoredModel, champion: str) -> dict[str, Any]:
+    """What the model's resamples said when it was fitted; each month that it assigns repeats it.
+
+    So the last one is asked where the run that fitted it was pruned.
+    """
+    from tasks import published
+
+    lines = {line["run_id"]: line for line in published.run_lines(store)}
+    return lines.get(stored.fitted_by, lines[champion])["metrics"] or {}
 
 
 def _content_of(store: "Store", base: "Base") -> dict[str, Any] | None:

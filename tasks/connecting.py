@@ -26,6 +26,7 @@ def settings(url: sa.URL, patience: float) -> list[str]:
             f"PRAGMA busy_timeout = {milliseconds}",
             "PRAGMA secure_delete = ON",
             "PRAGMA foreign_keys = ON",
+            "PRAGMA cache_size = -65536",  # in kB; a block is then written once
         ]
     return [
         f"SET lock_timeout = {milliseconds}",

@@ -42,6 +42,11 @@ class Database:
         return Path(str(self.url.database)) if self.url.drivername == SQLITE else None
 
     @property
+    def writers(self) -> int:
+        """How many may load rows at once."""
+        return 1 if self.path else 2
+
+    @property
     def shown(self) -> str:
         """The URL without its secrets."""
         return _shown(self.url)

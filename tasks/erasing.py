@@ -2,7 +2,7 @@
 
 import hashlib
 import hmac
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from datetime import datetime
 from typing import NamedTuple
 
@@ -47,7 +47,7 @@ class Tombstones(NamedTuple):
         """The same as `mark`."""
         return self.mark(customers)
 
-    def mark(self, customers: np.ndarray) -> np.ndarray:
+    def mark(self, customers: Collection[str] | pd.Series | np.ndarray) -> np.ndarray:
         """Whether each of these ids was forgotten, (n_customers,) of bool."""
         if not self.hashes:
             return np.zeros(len(customers), dtype=bool)

@@ -1,16 +1,19 @@
 """Assignments in bulk: into the store under a run that nothing points at yet, and out again."""
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as pc
 import sqlalchemy as sa
 
 from tasks.published import loaded_runs, publications_in
 from tasks.store import Store, changing
 from tasks.tables import ASSIGNED, assignments
 
-BLOCK = 250_000  # rows that are loaded at once
+BLOCK = 125_000  # rows that are loaded at once
 
 
 def load_assignments(
@@ -22,10 +25,13 @@ def load_assignments(
     """
     rows = as_arrow(table, run_id)
     block = max(1, min(BLOCK, -(-len(rows) // 2)))
-    for start in range(0, len(rows), block):
-        store.database.load("assignments", rows.slice(start, block))
-        if start == 0:
-            on_step("loaded first block")
+    blocks = [rows.slice(start, block) for start in range(0, len(rows), block)]
+    load = partial(store.database.load, assignments.name)
+    for first in blocks[:1]:
+        load(first)
+        on_step("loaded first block")
+    with ThreadPoolExecutor(store.database.writers) as pool:
+        list(pool.map(load, blocks[1:]))
     on_step("loaded")
 
 
@@ -36,8 +42,13 @@ def as_arrow(table: pd.DataFrame, run_id: str) -> pa.Table:
     rows = pa.Table.from_arrays(
         [given[one.name].cast(one.type) for one in ASSIGNED], schema=ASSIGNED
     )
-    is_sorted = table["customer_id"].is_monotonic_increasing
-    return rows if is_sorted else rows.sort_by("customer_id")
+    return rows if is_increasing(table["customer_id"]) else rows.sort_by("customer_id")
+
+
+def is_increasing(ids: pd.Series) -> bool:
+    """Whether each id is larger than the one before it, and so there only once."""
+    values = pa.array(ids, from_pandas=True)
+    return bool(pc.all(pc.less(values[:-1], values[1:]), min_count=0).as_py())
 
 
 def remove_load(store: Store, run_id: str) -> None:

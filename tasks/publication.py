@@ -92,6 +92,7 @@ def publish_segments(
         alive=ids,
         model=whose,
     )
+    matrix = migration(moves)
     profile = profile_segments(published, clean, contract, ids, terms["names"])
     definitions = birth_of(sent, contract, segment)
     born = {one: definitions[one] for one in terms["born"] if one in definitions}
@@ -107,14 +108,16 @@ def publish_segments(
         "segments": segment_lines(table),
         "changes": {
             **_changes(moves, previous, quarantine[contract.id.column]),
+            "erased": dict(terms["erased"]),
             "noise": _noise(segments, clean, contract, terms, champion),
             "transitions": _transitions(moves),
             **_drift(reference, sent, contract, segment),
+            "migration": lines_of(matrix),
         },
     }
     learned = {
         "moves.parquet": moves,
-        "migration.parquet": migration(moves),
+        "migration.parquet": matrix,
         "reference.json": reference_of(sent, contract, segment),
         "births.json": born,
     }
@@ -139,6 +142,12 @@ def customers_of(
             "row_hash": row_hashes(sent, contract.numeric).to_numpy(),
         }
     )
+
+
+def lines_of(table: pd.DataFrame) -> list[dict[str, Any]]:
+    """A small table as JSON values, null where nothing is known."""
+    lines = table.astype(object).where(table.notna(), None).to_dict("records")
+    return [{str(name): value for name, value in line.items()} for line in lines]
 
 
 def _size_change(profile: pd.DataFrame, sizes: Mapping[str, int]) -> pd.Series:
@@ -220,6 +229,5 @@ def _drift(
     if not reference:
         return {"drift": [], "moved_most": []}
     drift = drift_of(reference, sent, contract)
-    lines = drift.round(4).astype(object).where(drift.notna(), None).to_dict("records")
     by_segment = segment_drift(reference, sent, contract, segment)
-    return {"drift": lines, "moved_most": moved_most(by_segment)}
+    return {"drift": lines_of(drift.round(4)), "moved_most": moved_most(by_segment)}

@@ -8,6 +8,8 @@ from typing import Any
 
 import pandas as pd
 
+from tasks.changes import changes_in_words, migration_lines
+
 TEMPLATES = Path(__file__).with_name("templates")
 
 METRICS = [
@@ -26,6 +28,8 @@ METRICS = [
 ]
 
 LARGE = ("inertia", "calinski")
+RESTS_ON = ("current", "replaces", "champion", "previous", "previous_month", "gap", "is_older")
+MIN_CELL = 5
 
 CAPTIONS: Mapping[str, str] = {
     "segments": "Share of customers and of value, per segment",
@@ -63,9 +67,8 @@ def summarise(manifest: Mapping[str, Any], folder: Path) -> dict[str, Any]:
         "preset": manifest["parameters"].get("preset", "monthly"),
         "source": manifest["source"]["uri"],
         "rows": manifest.get("rows"),
-        "k": logs.get("selection", {}).get("k"),
-        "why": logs.get("selection", {}).get("why"),
-        "space": logs.get("selection", {}).get("space"),
+        **_months(manifest, logs),
+        **_chosen(manifest, logs),
         "elbow": logs.get("selection", {}).get("elbow"),
         "monthly": logs.get("selection", {}).get("monthly"),
         "why_space": logs.get("selection", {}).get("why_space"),
@@ -82,6 +85,42 @@ def summarise(manifest: Mapping[str, Any], folder: Path) -> dict[str, Any]:
         "run_dir": str(folder),
         "report": str(folder / "report.html"),
     }
+
+
+def _months(manifest: Mapping[str, Any], logs: Mapping[str, Any]) -> dict[str, Any]:
+    """What the run rests on, what changed since last month, and where it was published."""
+    rests = manifest.get("base") or {}
+    changes = logs.get("publication", {}).get("changes")
+    champion = logs.get("selection", {}).get("champion")
+    min_cell = manifest["parameters"].get("limits", {}).get("min_cell", MIN_CELL)
+    return {
+        "rests_on": {name: rests.get(name) for name in RESTS_ON},
+        "fit": rests.get("fit"),
+        "publication": manifest.get("publication"),
+        "decisions": manifest.get("decisions", []),
+        "asks": manifest.get("asks", []) if manifest["status"] == "awaiting" else [],
+        "changes": changes,
+        "changes_in_words": changes_in_words(changes, rests, min_cell),
+        "min_cell": min_cell,
+        "lead": None if not champion or "lead" not in champion else _lead(champion),
+    }
+
+
+def _chosen(manifest: Mapping[str, Any], logs: Mapping[str, Any]) -> dict[str, Any]:
+    """Number of segments, why, and the space: the champion's, where it assigns the month."""
+    selection = logs.get("selection", {})
+    chosen = {name: selection.get(name) for name in ("k", "why", "space")}
+    rests = manifest.get("base") or {}
+    if manifest["model"] != "champion" or not rests.get("model"):
+        return chosen
+    model, fitted_anew = rests["model"], rests["fit"] != "none" and chosen["why"]
+    second = f"; a new fit on this month: {chosen['why']}" if fitted_anew else ""
+    words = f"{model['k']}: those of the published model, fitted by run {model['fitted_by']}"
+    return {"k": model["k"], "why": words + second, "space": model["space"]}
+
+
+def _lead(champion: Mapping[str, Any]) -> dict[str, float]:
+    return {"lead": champion["lead"], "error": champion["lead_error"]}
 
 
 def _embedding(logs: Mapping[str, Any]) -> dict[str, Any] | None:
@@ -114,10 +153,27 @@ def _warnings(logs: Mapping[str, Any], gates: Mapping[str, Any]) -> list[str]:
             if one["severity"] == "refuse":
                 continue
             count = one["broken_rows"]
-            rows = f": {count:,} of {gate['rows']:,} rows do not" if count is not None else ""
+            rows = (
+                f": {count:,} of {gate['rows']:,} rows do not" if count is not None else _not(one)
+            )
             aside = " and are set aside" if one["severity"] == "set_aside" else ""
             told.append(f"{gate['stage']}: {one['says']}{rows}{aside}")
     return told
+
+
+def asked_in_words(gates: Mapping[str, Any]) -> list[str]:
+    """What gates ask a person about, a sentence for each rule."""
+    return [
+        f"{gate['stage']}: {one['says']}{_not(one)}"
+        for gate in gates.values()
+        for one in gate["failed"]
+        if one["severity"] == "ask"
+    ]
+
+
+def _not(failed: Mapping[str, Any]) -> str:
+    found = failed["observed"]
+    return f": not so ({found})" if found else ": not so"
 
 
 def candidate_lines(selection: pd.DataFrame) -> list[dict[str, Any]]:
@@ -185,6 +241,9 @@ def render_report(
         beside=_beside(candidates, summary["monthly"] or {"k": None}),
         yardsticks=shown,
         pictures=_inline(pictures),
+        migration=migration_lines(
+            (summary["changes"] or {}).get("migration", []), summary["min_cell"]
+        ),
     )
 
 
@@ -210,7 +269,7 @@ def _template(name: str) -> Any:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters.update(number=number, percent=percent, plain=plain)
+    environment.filters.update(number=number, percent=percent, plain=plain, signed=signed)
     return environment.get_template(name)
 
 
@@ -222,6 +281,11 @@ def number(value: float | None, digits: int = 0) -> str:
 def percent(share: float | None) -> str:
     """A share for people; a dash where nothing is known."""
     return "-" if share is None else f"{share:.1%}"
+
+
+def signed(change: float | None) -> str:
+    """A relative change for people; a dash where nothing is known."""
+    return "-" if change is None else f"{change:+.1%}"
 
 
 def plain(text: object) -> str:

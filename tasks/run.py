@@ -34,6 +34,10 @@ _manifest_lock = threading.Lock()  # the exploration writes beside the main line
 Rules = Callable[..., Sequence[Rule]]
 
 
+class Busy(OutsideError):
+    """Another process works on the run."""
+
+
 @dataclass(frozen=True)
 class Run:
     """A run: its folder and its id. All its state is the manifest on disk.
@@ -69,7 +73,7 @@ class Run:
             try:
                 fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except OSError:
-                raise OutsideError(
+                raise Busy(
                     f"run {self.id} is being worked on by another process. "
                     "Wait for it to end, or end it, then resume."
                 ) from None
@@ -140,7 +144,7 @@ class Run:
             The stage's file. Raises `GateRefused` with what, where, how often and what next.
         """
         entry = self.manifest["stages"].get(stage)
-        fingerprint = _fingerprint(function, inputs)
+        fingerprint = self._fingerprint(function, inputs)
         if entry and entry["inputs"] == fingerprint and self._is_whole(stage, entry):
             logger.info("%s is there already", stage, extra={"stage": stage})
             return self.path(stage)
@@ -180,7 +184,7 @@ class Run:
         The suffix of `name` says how: a figure, a fitted part, a table, text.
         """
         entry = self.manifest.get("attachments", {}).get(name)
-        fingerprint = _fingerprint(function, inputs)
+        fingerprint = self._fingerprint(function, inputs)
         path = self.path(name)
         if entry and entry["inputs"] == fingerprint and path.is_file():
             return path
@@ -240,6 +244,10 @@ class Run:
         with keeping.outside(f"{self.folder / MANIFEST}", self._then_resume):
             keeping.keep(self.folder / MANIFEST, manifest)
 
+    def _fingerprint(self, function: Callable[..., Any], inputs: Sequence[Any]) -> str:
+        """What a result depends on; a file that customers were erased from counts as it was."""
+        return _fingerprint(function, inputs, self.manifest.get("known_as", {}))
+
     @contextmanager
     def _without_leaks(self, stage: str) -> Iterator[None]:
         """Let an unexpected error out as stage and type only: its text may quote a customer."""
@@ -258,14 +266,17 @@ class Run:
             ) from None
 
 
-def _fingerprint(function: Callable[..., Any], inputs: Sequence[Any]) -> str:
+def _fingerprint(
+    function: Callable[..., Any], inputs: Sequence[Any], known_as: Mapping[str, str]
+) -> str:
     """What a result depends on: the function's name, the files' content, the values."""
     while isinstance(function, partial):  # keywords are callbacks, never part of the result
         function = function.func
     parts = [f"{function.__module__}.{function.__qualname__}"]
     for one in inputs:
         if isinstance(one, Path):
-            parts.append(keeping.sha256_of(one))
+            sha256 = keeping.sha256_of(one)
+            parts.append(known_as.get(sha256, sha256))
         elif hasattr(one, "sha256"):
             parts.append(one.sha256)
         elif isinstance(one, BaseModel):

@@ -16,6 +16,7 @@ import functools
 import json
 import pathlib
 import tempfile
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -65,6 +66,7 @@ _TURN = 0.015  # radians a month
 # Uniform numbers per customer: two per latent, the place among those of the same tenure, the lot
 # that decides on a move, its target. Philox counts in fours, which makes 36.
 _PLACE, _LOT, _TARGET, _UNIFORMS = 32, 33, 34, 36
+_GOLDEN = (5**0.5 - 1) / 2
 
 
 class SyntheticMonth(NamedTuple):
@@ -106,9 +108,7 @@ class Moves:
             raise ValueError(f"moves from {self.source!r} to itself; give another target.")
 
 
-def draw_month(
-    rows: int, month: pd.Period, seed: int, moves: Moves | None = None
-) -> SyntheticMonth:
+def draw_month(rows: int, month: pd.Period, seed: int, *moves: Moves) -> SyntheticMonth:
     """Draw the table of one month, the same whatever other months are drawn.
 
     Each month about 2 % of customers join and as many leave. Under a segmentation fitted a month
@@ -124,8 +124,8 @@ def draw_month(
         Monthly period, 2000-01 or later; a late one costs no more than an early one.
     seed
         Not negative.
-    moves
-        Planted moves; the rows of all others are the same as without them.
+    *moves
+        Planted moves, in any order; the rows of all others are the same as without them.
 
     Raises
     ------
@@ -140,7 +140,7 @@ def draw_month(
     if seed < 0:
         raise ValueError(f"seed is {seed}; give 0 or more.")
     people = _people(rows, _months_since_first(month), seed)
-    pattern, truth = _plant(people, moves or Moves(FIRST_MONTH, share=0))
+    pattern, truth = _plant(people, moves)
     latents = _latents(people)  # (rows, 16)
     parts = []
     for index in np.unique(pattern):
@@ -154,7 +154,7 @@ def draw_month(
 
 
 def write_sample(
-    output: pathlib.Path, rows: int, month: pd.Period, seed: int, moves: Moves | None = None
+    output: pathlib.Path, rows: int, month: pd.Period, seed: int, *moves: Moves
 ) -> tuple[pathlib.Path, pathlib.Path]:
     """Write a synthetic month as CSV, CSV.gz or Parquet, and its truth beside it.
 
@@ -174,7 +174,7 @@ def write_sample(
         raise ValueError(f"{output.name} ends in none of {', '.join(SUFFIXES)}; choose one.")
     if output.is_dir():
         raise ValueError(f"{output} is a folder; give the name of a file.")
-    sample = draw_month(rows, month, seed, moves)
+    sample = draw_month(rows, month, seed, *moves)
     stem = output.name.removesuffix(suffix)
     truth = output.with_name(f"{stem}.truth{suffix.removesuffix('.gz')}")
     output.parent.mkdir(parents=True, exist_ok=True)
@@ -242,19 +242,18 @@ def _people(rows: int, now: int, seed: int) -> _People:
     return _People(now, *(np.concatenate(parts) for parts in zip(*blocks, strict=True)))
 
 
-def _plant(people: _People, moves: Moves) -> tuple[Ints, pd.DataFrame]:
+def _plant(people: _People, moves: Iterable[Moves]) -> tuple[Ints, pd.DataFrame]:
     """Index of each customer's pattern (rows,) after planted moves, and the truth about it."""
-    home, now, names = people.home, people.now, np.array(PATTERNS)
-    since = _months_since_first(moves.month)
-    if moves.target is None:
-        others = len(PATTERNS) - 1
-        target = (home + 1 + (people.uniforms[:, _TARGET] * others).astype(np.int64)) % (others + 1)
-    else:
-        target = np.full_like(home, PATTERNS.index(moves.target))
-    moved = (people.joined < since) & (since <= now) & (people.uniforms[:, _LOT] < moves.share)
-    moved &= (home != target) & np.isin(names[home], moves.source or PATTERNS)
-    pattern = np.where(moved, target, home)
-    previous = home if now == since else pattern
+    now, names = people.now, np.array(PATTERNS)
+    pattern = previous = people.home
+    moved_month = np.full(len(pattern), None, dtype=object)
+    for number, planted in enumerate(sorted(moves, key=lambda one: one.month)):
+        if (since := _months_since_first(planted.month)) > now:
+            break
+        after = _after_moves(people, pattern, planted, number)
+        moved_month[after != pattern] = str(planted.month)
+        previous = previous if since == now else after
+        pattern = after
     stayed = people.joined < now
     aged = stayed & (now - people.joined <= _LONGEST - _SHORTEST)
     truth = pd.DataFrame(
@@ -262,13 +261,30 @@ def _plant(people: _People, moves: Moves) -> tuple[Ints, pd.DataFrame]:
             "CUST_ID": people.ids,
             "pattern": names[pattern],
             "previous_pattern": pd.Series(names[previous]).where(stayed),
-            "cause": np.select([moved & (now == since), aged], ["moved", "aged"], ""),
+            "cause": np.select([pattern != previous, aged], ["moved", "aged"], ""),
             "joined_month": _iso(people.joined),
             "last_month": _iso(people.left - 1),
-            "moved_month": pd.Series([str(moves.month)] * len(home)).where(moved),
+            "moved_month": pd.Series(moved_month, dtype="str"),
         }
     )
     return pattern, truth
+
+
+def _after_moves(people: _People, pattern: Ints, moves: Moves, number: int) -> Ints:
+    """Index of each customer's pattern (rows,) after one of the moves, which has this number.
+
+    Lots are turned by the golden ratio from one to the next, so that it does not hit the same.
+    """
+    if moves.target is None:
+        others = len(PATTERNS) - 1
+        steps = 1 + (people.uniforms[:, _TARGET] * others).astype(np.int64)
+        target = (pattern + steps) % (others + 1)
+    else:
+        target = np.full_like(pattern, PATTERNS.index(moves.target))
+    lots = (people.uniforms[:, _LOT] + number * _GOLDEN) % 1
+    moved = (people.joined < _months_since_first(moves.month)) & (lots < moves.share)
+    moved &= np.isin(np.array(PATTERNS)[pattern], moves.source or PATTERNS)
+    return np.where(moved, target, pattern)
 
 
 def _iso(months: Ints) -> NDArray[np.str_]:

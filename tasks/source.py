@@ -1,11 +1,47 @@
 """What is asked of a source: where the month's customers come from, and how they are written."""
 
 import re
+from typing import TYPE_CHECKING
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
+if TYPE_CHECKING:
+    from tasks.sample import Moves
+
 DATABASE = re.compile(r"(?:postgres(?:ql)?|sqlite)(?:\+\w+)?://", re.IGNORECASE)
 PASSWORD = re.compile(r"\w[\w+.-]*://(?:[^/@]*:[^/@]*@|.*[?&](?:ssl)?password=)")
+
+
+class PlantedMoves(BaseModel):
+    """Synthetic customers whose usage pattern changes in a month, and stays changed."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    month: str = Field(pattern=r"^[0-9]{4}-(0[1-9]|1[0-2])$", title="Month", description="YYYY-MM.")
+    share: float = Field(
+        ge=0, le=1, title="Share", description="How many of those who could move, as .05."
+    )
+    source: str = Field(
+        default="", title="From", description="A usage pattern, such as `cash`. Empty: any."
+    )
+    target: str = Field(
+        default="", title="To", description="A usage pattern. Empty: any of the others."
+    )
+
+    @model_validator(mode="after")
+    def _can_be(self) -> "PlantedMoves":
+        _ = self.moves  # raises `ValueError` where there is no such pattern
+        return self
+
+    @property
+    def moves(self) -> "Moves":
+        """The same, as the sample draws it."""
+        import pandas as pd
+
+        from tasks.sample import Moves
+
+        month = pd.Period(self.month, "M")
+        return Moves(month, self.share, self.source or None, self.target or None)
 
 
 class SourceOptions(BaseModel):
@@ -54,6 +90,11 @@ class SourceOptions(BaseModel):
         title="Rows of the sample",
         description="How many synthetic customers `sample` has.",
     )
+    moves: tuple[PlantedMoves, ...] = Field(
+        default=(),
+        title="Moves planted in the sample",
+        description="Customers of `sample` who change what they use.",
+    )
 
     @field_validator("uri")
     @classmethod
@@ -73,7 +114,14 @@ class SourceOptions(BaseModel):
             )
         if self.secret and not self.query:
             raise ValueError("a password's Secret block is for a database with a query")
+        if self.moves and self.uri != "sample":
+            raise ValueError("moves can be planted in `sample` only")
         return self
+
+    @property
+    def planted(self) -> "tuple[Moves, ...]":
+        """The planted moves, as the sample draws them."""
+        return tuple(one.moves for one in self.moves)
 
 
 def is_database(uri: str) -> bool:

@@ -247,7 +247,7 @@ def profile(segments: Path, clean: Path, raw: Path, run: Run, approved: bool = F
         "ids": ids,
         "born": log["born"] if whose != CHAMPION else [],
         "seed": run.asked_for["seed"],
-        **{name: rests[name] for name in ("sizes", "names")},
+        **{name: rests[name] for name in ("sizes", "erased", "names")},
     }
 
     def asked(made: Outcome, segments: pd.DataFrame, *_: Any) -> tuple:
@@ -377,6 +377,6 @@ def _fetch(uri: str, source: SourceOptions, password: str | None, run: Run) -> F
         return fetch_query(uri, source.query, month, password)
     if uri != "sample":
         return ingestion.fetch(uri)
-    drawn = sample.draw_month(source.rows, month, run.asked_for["seed"])
-    run.attach("truth.parquet", lambda *_: drawn.truth, str(month), source.rows)
+    drawn = sample.draw_month(source.rows, month, run.asked_for["seed"], *source.planted)
+    run.attach("truth.parquet", lambda *_: drawn.truth, str(month), source)
     return ingestion.fetched_table(drawn.table, "sample")

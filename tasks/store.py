@@ -17,7 +17,7 @@ from tasks.tables import HEAD, TABLES, VERSION_TABLE, store_table
 
 MIGRATIONS = Path(__file__).parent / "migrations"
 DEFAULTS = {"real": "segments.db", "synthetic": "demo.db"}
-_LOCK = 5_362_017  # of PostgreSQL, for whoever makes or migrates a store
+MAKING = 5_362_017  # of PostgreSQL, for whoever makes or migrates a store
 
 
 @dataclass(frozen=True)
@@ -113,11 +113,12 @@ def _migrate(database: Database, origin: str | None) -> None:
     """Bring the tables up to this version, in one transaction; whoever comes second finds them."""
     if database.path:
         with database.alone() as connection:
+            connection.exec_driver_sql("PRAGMA page_size = 16384")  # quicker to fill
             # a reader then sees the old month whole while the next one is written
             connection.exec_driver_sql("PRAGMA journal_mode = WAL")
     with database.writing() as connection:
         if not database.path:
-            connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_LOCK)))
+            connection.execute(sa.select(sa.func.pg_advisory_xact_lock(MAKING)))
         _check_migratable(connection, _version(connection), database.shown)
         _upgrade(connection)
         if connection.execute(sa.select(sa.func.count()).select_from(store_table)).scalar() == 0:

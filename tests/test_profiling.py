@@ -125,4 +125,5 @@ def test_segments_and_customers_are_matched_by_position() -> None:
 def test_the_log_is_json_with_null_for_what_is_not_known() -> None:
     made = profile_segments(SEGMENTS, CLEAN.assign(revenue=0.0), SHOP)
     first = json.loads(json.dumps(made.log, allow_nan=False))["segments"][0]
-    assert first == {"id": "S01", "name": "S01", "size": 3, "share": 0.6, "value_share": None}
+    known = {"id": "S01", "name": "S01", "size": 3, "share": 0.6}
+    assert first == {**known, "value_share": None, "size_change": None}

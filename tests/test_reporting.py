@@ -86,7 +86,7 @@ def test_what_did_not_hold_is_a_warning_unless_it_stopped_the_run() -> None:
     assert summary["warnings"][1:] == [
         "raw: sums holds: 1,200 of 8,000 rows do not",
         "raw: ids holds: 3 of 8,000 rows do not and are set aside",
-        "raw: size holds",
+        "raw: size holds: not so",
     ]
     (line, *_) = reporting.gate_lines(summary)
     assert line["did not hold"] == "sums (1,200 rows); ids (3 rows); size; types"

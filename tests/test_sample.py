@@ -134,7 +134,7 @@ def test_hardly_anyone_changes_segment_unplanted(seed: int) -> None:
 def test_moves_are_in_the_table_where_the_truth_says_and_nowhere_else() -> None:
     moves = Moves(OCTOBER, share=0.05)
     (plain, _), (table, truth) = (
-        by_customer(draw_month(ROWS, OCTOBER, 0, planted)) for planted in (None, moves)
+        by_customer(draw_month(ROWS, OCTOBER, 0, *planted)) for planted in ((), (moves,))
     )
     moved = truth.cause == "moved"
     assert 0.04 < moved.mean() < 0.06
@@ -156,6 +156,23 @@ def test_a_moved_customer_stays_moved() -> None:
     assert not (later.cause == "moved").any()
     assert set(later.pattern[later.CUST_ID.isin(still)]) == {"one-off + cash"}
     assert later.previous_pattern.dropna().equals(later.pattern[later.previous_pattern.notna()])
+
+
+def test_moves_follow_each_other_and_do_not_hit_the_same_customers() -> None:
+    first, second = Moves(OCTOBER, share=0.05), Moves(OCTOBER + 2, share=0.05)
+    truths = [draw_month(ROWS, OCTOBER + step, 0, second, first).truth for step in range(4)]
+    alone = draw_month(ROWS, OCTOBER, 0, first).truth
+    assert truths[0].equals(alone)
+    hit = [set(truth.CUST_ID[truth.cause == "moved"]) for truth in truths]
+    assert len(hit[0] & hit[2]) < 0.1 * len(hit[2])
+    assert 0.04 < len(hit[2]) / ROWS < 0.06
+    assert not hit[1] | hit[3]
+    later = truths[3].set_index("CUST_ID").moved_month
+    assert set(later[list(hit[2] & set(later.index))]) == {str(OCTOBER + 2)}
+    assert set(later[list((hit[0] - hit[2]) & set(later.index))]) == {str(OCTOBER)}
+    before, after = (truth.set_index("CUST_ID") for truth in truths[1:3])
+    both = before.index.intersection(after.index)
+    assert before.pattern[both].equals(after.previous_pattern[both])
 
 
 def test_moves_start_from_the_source_only_and_not_before_their_month() -> None:

@@ -23,7 +23,7 @@ from tasks.database import database_at, shown
 from tasks.loading import as_arrow
 from tasks.published import assignments_of, current, publications
 from tasks.publishing import publish
-from tasks.store import alembic_config, changing, open_store, store_row
+from tasks.store import MAKING, alembic_config, changing, open_store, store_row
 from tasks.tables import HEAD, TABLES, VERSION_TABLE
 from tests.databases import database_on, on_server, postgresql_at, server_folder
 from tests.publications import publication_of
@@ -144,6 +144,15 @@ def test_processes_that_make_one_store_at_once_do_each_other_no_harm(database_ur
     assert [out for out, _ in said] == ["done\n"] * 3, said
     with open_store(database_url).database.reading() as connection:
         assert connection.execute(sa.text("SELECT count(*) FROM store")).scalar() == 1
+
+
+def test_whoever_makes_a_store_on_a_server_waits_for_another_who_does(postgresql: str) -> None:
+    with database_on(postgresql) as url:
+        with database_at(url).writing() as connection:
+            connection.execute(sa.select(sa.func.pg_advisory_xact_lock(MAKING)))
+            with pytest.raises(OutsideError, match="somebody else holds its lock"):
+                open_store(url, "real", patience=0.2)
+        assert open_store(url, "real").origin == "real"
 
 
 @pytest.mark.parametrize(

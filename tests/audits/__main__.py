@@ -27,6 +27,7 @@ AUDITS: Mapping[str, str] = MappingProxyType(
         "plain_rule": "K-means or a plain rule",
         "autoencoder": "What the autoencoder rebuilds",
         "judges": "Rows that fit nowhere",
+        "months": "Twelve months in a row",
         "cost": "Selection's time on large tables",
     }
 )

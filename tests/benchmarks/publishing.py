@@ -1,10 +1,10 @@
 """Time publishing a month against `pandas.to_sql` through SQLAlchemy, on both databases.
 
-``python -m tests.benchmarks.publishing [--rows N] [--rounds 3] [--whole]``. Both fill the same table of a
-store in the same process, one after the other: `to_sql` the assignments alone, `publish` the whole
-month with its check, its model and its pointer. On PostgreSQL `to_sql` takes minutes: it is given a
-tenth of the rows and its seconds are scaled, which `--whole` changes. The server is that of
-RESEGMENT_TEST_POSTGRES, else one of its own. Nothing is asserted: the figures depend on the
+``python -m tests.benchmarks.publishing [--rows N] [--rounds 3] [--whole]``. Both fill the same
+table of a store in the same process, one after the other: `to_sql` the assignments, `publish` the
+whole month with its check, its model and its pointer. On PostgreSQL `to_sql` takes long: it is
+given a tenth of the rows and its seconds are scaled, which `--whole` changes. The server is that
+of RESEGMENT_TEST_POSTGRES, else one of its own. Nothing is asserted: the figures depend on the
 machine.
 """
 

@@ -1,0 +1,83 @@
+"""A company's second month, killed once at every stage and inside its publication.
+
+Run as a script by `test_killed_months.py`: `killed_months.py COMPANY FOLDER`. Imports once, then
+forks a process per kill, each with a copy of the company in `FOLDER/<kill>`.
+"""
+
+import importlib
+import os
+import shutil
+import signal
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from flows.parameters import SegmentParameters
+from flows.segment import segment
+from tasks import delivering, keeping
+from tasks.publishing import publish
+from tasks.run import STAGES, Run
+from tests.company import leave_blank
+
+NEEDED = (  # by every run, and imported where they are needed first
+    *("great_expectations.expectations", "matplotlib.figure", "skops.io", "alembic.command"),
+    *("adbc_driver_sqlite.dbapi", "pyarrow.parquet", "jinja2"),
+)
+RESTED = "rested"  # what the month rests on is noted
+IN_PUBLICATION = ("loaded first block", "loaded", "before pointer", "after pointer", "published")
+KILLS = (RESTED, *STAGES, *IN_PUBLICATION)
+
+
+def die() -> None:
+    """End this process as nothing can prevent."""
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def dying_after(kill: str, method: Callable[..., None]) -> Callable[..., None]:
+    """A method of `Run` that enters something in the manifest, after which the process dies."""
+
+    def enter(self: Run, *names: Any, **facts: Any) -> None:
+        method(self, *names, **facts)
+        if names[:2] == ("stages", kill) or (kill == RESTED and "base" in facts):
+            die()
+
+    return enter
+
+
+def run_until(kill: str, folder: Path) -> None:
+    """Run April and die by SIGKILL."""
+    Run._enter = dying_after(kill, Run._enter)  # type: ignore[method-assign]
+    Run.note = dying_after(kill, Run.note)  # type: ignore[method-assign]
+    delivering.publish = lambda *inputs: publish(  # type: ignore[assignment]
+        *inputs, on_step=lambda step: die() if step == kill else None
+    )
+    keeping.WRITERS = {**keeping.WRITERS, ".png": leave_blank}  # type: ignore[assignment]
+    asked_for = {
+        "source": {"uri": str(folder / "2026-04.parquet")},
+        "month": "2026-04",
+        "contract": str(folder / "shop.yaml"),
+        "selection": {"segments": 4, "resamples": 10},
+        "refit": "never",
+        "runs": str(folder / "runs"),
+    }
+    segment(SegmentParameters.model_validate(asked_for), return_state=True)
+
+
+def main() -> None:
+    """Fork, wait, and say how each child ended."""
+    company, folder = map(Path, sys.argv[1:])
+    for module in NEEDED:
+        importlib.import_module(module)
+    for kill in KILLS:
+        shutil.copytree(company, folder / kill)
+        child = os.fork()
+        if child == 0:
+            run_until(kill, folder / kill)
+            os._exit(1)  # it should have been dead by now
+        _, status = os.waitpid(child, 0)
+        sys.stdout.write(f"{kill} {os.WTERMSIG(status)}\n")
+
+
+if __name__ == "__main__":
+    main()
