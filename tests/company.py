@@ -1,6 +1,5 @@
 """A company whose customers are planted, month after month; its runs and its store in a folder."""
 
-import json
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass

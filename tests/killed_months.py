@@ -25,7 +25,7 @@ NEEDED = (  # by every run, and imported where they are needed first
     *("adbc_driver_sqlite.dbapi", "pyarrow.parquet", "jinja2"),
 )
 RESTED = "rested"  # what the month rests on is noted
-IN_PUBLICATION = ("loaded first block", "loaded", "before pointer", "after pointer", "published")
+IN_PUBLICATION = ("loaded", "before pointer", "published")
 KILLS = (RESTED, *STAGES, *IN_PUBLICATION)
 
 
@@ -76,7 +76,7 @@ def main() -> None:
             run_until(kill, folder / kill)
             os._exit(1)  # it should have been dead by now
         _, status = os.waitpid(child, 0)
-        sys.stdout.write(f"{kill} {os.WTERMSIG(status)}\n")
+        sys.stdout.write(f"{kill} {os.WTERMSIG(status)}\n"); sys.stdout.flush()
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""What a person decides: publish, keep, go back; in time, too late, and where it is not possible."""
+"""What a person decides: publish, keep, go back; in time, too late, and where it cannot be."""
 
 from pathlib import Path
 
