@@ -8,8 +8,10 @@ import numpy as np
 import pandas as pd
 from sklearn.cluster import KMeans
 
+from expectations.contract import Contract
+from tasks.drift import profiles_of
 from tasks.kmeans import by_falling_size, inertia, near_champion, published_kmeans
-from tasks.matching import Matched, match_segments
+from tasks.matching import Matched, match_profiles, match_segments
 from tasks.model import Assigned, SegmentModel
 from tasks.outcome import Outcome
 from tasks.seeds import child_seed
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
     from sklearn.pipeline import Pipeline
 
 CHAMPION, CHALLENGER = "champion", "challenger"
+FEW_SHARED = 0.2  # of the customers: below it segments are matched by what they are like
 # The champion's segment ids by position, how many ids were ever minted, and whose is proposed.
 FIRST: Mapping[str, Any] = MappingProxyType({"ids": [], "minted": 0, "whose": CHALLENGER})
 
@@ -37,6 +40,8 @@ def cluster_customers(
     champion: SegmentModel | None = None,
     previous: pd.DataFrame | None = None,
     lineage: Mapping[str, Any] = FIRST,
+    reference: Mapping[str, Any] | None = None,
+    contract: Contract | None = None,
 ) -> Outcome:
     """Fit the challenger, assign every customer by it and by the champion, and match their ids.
 
@@ -66,6 +71,9 @@ def cluster_customers(
         The assignments compared with; they give the ids where no champion can assign.
     lineage : mapping
         The champion's `ids` by position, how many ids were `minted`, and `whose` is proposed.
+    reference, contract : mapping, Contract, optional
+        The segments as they were last month, and the contract by which they compare: they give
+        the ids where no champion can assign and few customers are shared.
 
     Returns
     -------
@@ -87,9 +95,16 @@ def cluster_customers(
     model = assemble(scaler, embedder, kmeans).with_judgement(curve, judge)
     assigned = model.assign_at(Z)
     known = by_champion["segment"] if champion is not None else _known(previous, customers)
-    matched = match_segments(
-        assigned.segment, known.to_numpy(object), chosen["k"], lineage["minted"]
-    )
+    if reference and contract and champion is None and known.notna().mean() < FEW_SHARED:
+        # padded: a line per position, in their order
+        labels = pd.Series(assigned.segment, index=clean.index).map("{:03d}".format)
+        matched = match_profiles(
+            *profiles_of(reference, clean, contract, labels), lineage["minted"]
+        )
+    else:
+        matched = match_segments(
+            assigned.segment, known.to_numpy(object), chosen["k"], lineage["minted"]
+        )
     by_challenger = _named(assigned, matched.ids)
     judged_by = judge.predict(X) == 1 if champion is None else champion.is_typical(clean)
     log = {

@@ -153,6 +153,23 @@ def segment_drift(
     return (now.loc[both] - then.loc[both]) / sd
 
 
+def profiles_of(
+    reference: Reference, clean: pd.DataFrame, contract: Contract, segment: pd.Series
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """The segments' means now and in the reference, in units that compare.
+
+    Two tables, a line per segment and a column per column that both months have: the means
+    (transformed), in standard deviations of all customers of the reference.
+    """
+    names = _comparable(reference, contract)
+    now = _means(business_columns(clean, contract)[names], segment)
+    then = pd.DataFrame.from_dict(reference["segments"], orient="index").reindex(columns=names)
+    columns = pd.DataFrame(reference["columns"])[names]
+    mean, sd = columns.loc["mean"].astype(float), columns.loc["sd"].astype(float)
+    sd = sd.where(sd > 0)
+    return (now - mean) / sd, (then - mean) / sd
+
+
 def moved_most(drift: pd.DataFrame, most: int = MOST_TOLD) -> list[dict[str, Any]]:
     """The columns in which each segment has come farthest, the farthest first.
 

@@ -229,6 +229,7 @@ def cluster(embedding: Path, scaled: Path, clean: Path, run: Run) -> Path:
         cluster_customers,
         *(embedding, scaled, id_column, *parts, chosen_in_short, typicality, run.asked_for["seed"]),
         *(clean, champion, run.part("base/previous.parquet"), lineage),
+        *(run.part("base/reference.json"), run.contract),
         rules=asked,
     )
 

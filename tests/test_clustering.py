@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -13,6 +14,7 @@ from sklearn.pipeline import Pipeline
 from expectations.contract import Contract
 from tasks import kmeans as kmeans_module
 from tasks.clustering import cluster_customers, segment_ids
+from tasks.drift import reference_of
 from tasks.embedding import EmbeddingOptions, embed_customers, fit_space
 from tasks.keeping import keep, load
 from tasks.kmeans import by_falling_size, fit_kmeans
@@ -49,7 +51,12 @@ def raw_customers(*sizes: int, spread: float = 0.6) -> tuple[pd.DataFrame, np.nd
 
 
 def clustered(
-    raw: pd.DataFrame, k: int, space: str = "none", seed: int = 0, width: int = 3
+    raw: pd.DataFrame,
+    k: int,
+    space: str = "none",
+    seed: int = 0,
+    width: int = 3,
+    known: tuple[Any, ...] = (),
 ) -> Outcome:
     """The way of the data from clean rows to segments."""
     clean = raw.fillna({"a": raw["a"].median()})
@@ -59,9 +66,9 @@ def clustered(
     embedding = embed_customers(scaled, ID, embedder, space, options, seed).table
     scaler = learned["scaler.skops"]
     chosen = {"k": k, "space": space, "metrics": {"silhouette": 0.5, "inertia": -1.0}}
-    return cluster_customers(
-        embedding, scaled, ID, scaler, embedder, CURVE, chosen, TypicalityOptions(), seed, clean
-    )
+    parts = scaler, embedder, CURVE, chosen, TypicalityOptions(), seed, clean
+    beside = (None, *known) if known else ()
+    return cluster_customers(embedding, scaled, ID, *parts, *beside)
 
 
 @pytest.fixture(scope="module")
@@ -206,3 +213,23 @@ def test_the_log_holds_json_values_and_no_customer(made: Outcome, raw: pd.DataFr
     assert made.log["metrics"]["smallest_share"] == min(SIZES) / sum(SIZES)
     assert made.log["metrics"]["silhouette"] == 0.5  # as the candidate was measured
     assert 0 < made.log["untypical_share"] < 0.05
+
+
+def test_where_no_customer_is_shared_segments_keep_their_ids_by_what_they_are_like(
+    raw: pd.DataFrame, made: Outcome
+) -> None:
+    known = made.table.set_index(ID)["segment"]
+    before = raw.fillna({"a": raw["a"].median()})
+    reference = reference_of(before, CONTRACT, known.loc[before[ID]].set_axis(before.index))
+    renamed = dict(
+        zip(sorted(reference["segments"]), ["S07", "S03", "S09", "S05", "S08"], strict=True)
+    )
+    reference["segments"] = {renamed[of]: line for of, line in reference["segments"].items()}
+    strangers = raw.assign(**{ID: "X" + raw[ID]})
+    previous = pd.DataFrame(
+        {"customer_id": raw[ID], "segment_id": known.loc[raw[ID]].map(renamed).to_numpy()}
+    )
+    lineage = {"ids": [], "minted": 9, "whose": "challenger"}
+    again = clustered(strangers, len(SIZES), known=(previous, lineage, reference, CONTRACT))
+    assert again.log["born"] == []
+    assert (again.table["segment"] == made.table["segment"].map(renamed)).all()
