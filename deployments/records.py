@@ -10,7 +10,7 @@ import typer
 from deployments import console
 from deployments.options import RUNS, Debug, Json, Runs, StoreUrl
 from deployments.running import run_flow
-from expectations.errors import InputError, ResegmentError
+from expectations.errors import InputError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -55,7 +55,8 @@ def forget(
                 _stores(store, runs, make=True), runs, customers, datetime.now(UTC)
             )
         except KeyboardInterrupt:
-            raise ResegmentError(f"stopped. {forgetting.AGAIN}") from None
+            shown.err.print(f"stopped. {forgetting.AGAIN}")
+            raise typer.Exit(130) from None
         shown.said({**told._asdict(), "says": forgetting.in_words(told)})
 
 

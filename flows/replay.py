@@ -9,7 +9,7 @@ from typing import Any
 
 from prefect import flow
 
-from expectations.errors import GateError, InputError, ResegmentError
+from expectations.errors import GateError, InputError, OutsideError, ResegmentError
 from expectations.gate import GateRefused
 from flows.parameters import SegmentParameters, runs_folder
 from flows.passwords import password_of
@@ -76,7 +76,7 @@ def check_whole(run: Run) -> None:
             "compare a replay with."
         )
     if broken := [stage for stage in ("raw", "clean", "segments") if not run.has(stage)]:
-        raise ResegmentError(
+        raise OutsideError(
             f"{run.id}: the kept files of {', '.join(broken)} are not those that the manifest "
             "knows. Bring the run's folder back from a backup."
         )

@@ -93,27 +93,32 @@ def forget(store: Store, customers: Iterable[str], at: datetime | str) -> Forgot
 def _erase(
     connection: sa.Connection, run_id: str, customers: Sequence[str], at: datetime | str
 ) -> pd.DataFrame:
-    """Take customers out of one run's rows; returns their ids and segments."""
-    erased = [pd.DataFrame({"customer_id": [], "segment_id": []}, dtype="str")]
+    """Take customers out of one run's rows; returns their ids, segments and statuses."""
+    wanted = [assignments.c[name] for name in ("customer_id", "segment_id", "status")]
+    erased = [pd.DataFrame({column.key: [] for column in wanted}, dtype="str")]
     for start in range(0, len(customers), AT_ONCE):
         theirs = sa.and_(
             assignments.c.run_id == run_id,
             assignments.c.customer_id.in_(customers[start : start + AT_ONCE]),
         )
-        query = sa.select(assignments.c.customer_id, assignments.c.segment_id).where(theirs)
+        query = sa.select(*wanted).where(theirs)
         erased.append(pd.DataFrame(connection.execute(query).all(), columns=list(erased[0])))
         connection.execute(sa.delete(assignments).where(theirs))
     rows = pd.concat(erased, ignore_index=True)
     if any(one.run_id == run_id for one in publications_in(connection)):
-        note_erased(connection, run_id, rows["segment_id"], at)
+        note_erased(connection, run_id, rows, at)
     return rows
 
 
 def note_erased(
-    connection: sa.Connection, run_id: str, segment_ids: pd.Series, at: datetime | str
+    connection: sa.Connection, run_id: str, rows: pd.DataFrame, at: datetime | str
 ) -> None:
-    """Count by segment who was erased from a publication; `segment_ids` has a line for each."""
-    named = segment_ids.astype(object).where(segment_ids.notna(), None)
+    """Count by segment who was erased from a publication: rows of it, `segment_id` and `status`.
+
+    Who was not assessed is in no segment's size, and is counted with none.
+    """
+    is_counted = rows["segment_id"].notna() & (rows["status"] != "not_assessed")
+    named = rows["segment_id"].astype(object).where(is_counted, None)
     for segment_id, n_customers in named.value_counts(dropna=False).items():
         line = {"run_id": run_id, "segment_id": segment_id, "customers": n_customers}
         connection.execute(sa.insert(erasures).values(**line, erased_at=at))

@@ -221,7 +221,8 @@ def _not_yet_published(
     if previous := left.get("base/previous.parquet"):
         base = manifest["base"]
         erased = pd.Series(base["erased"], dtype="int64")
-        ids = previous.gone["segment_id"].astype(object).fillna("")
+        gone = previous.gone  # who was not assessed is in no segment's size
+        ids = gone["segment_id"].astype(object).where(gone["status"] != "not_assessed").fillna("")
         told["base"] = {
             **base, "erased": erased.add(ids.value_counts(), fill_value=0).astype(int).to_dict(),
         }  # fmt: skip

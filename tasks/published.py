@@ -147,7 +147,7 @@ def migration_of(store: Store, run_id: str) -> pd.DataFrame:
 
 
 def erased(store: Store, run_id: str) -> pd.DataFrame:
-    """How many customers of each segment of a publication were erased since."""
+    """How many customers of each segment of a publication were erased since; null: not assessed."""
     query = sa.select(erasures.c.segment_id, sa.func.sum(erasures.c.customers).label("customers"))
     query = query.where(erasures.c.run_id == run_id).group_by(erasures.c.segment_id)
     return _frame(store, query.order_by(erasures.c.segment_id)).astype({"customers": "int64"})

@@ -119,8 +119,8 @@ def publish(
             _check_base(connection, row, publication)
             _check_loaded(connection, publication, len(kept), tombstones)
             done = _enter(connection, publication)
-            lost, at = erased["segment_id"], publication.facts["published_at"]
-            note_erased(connection, publication.run_id, lost, at)
+            at = publication.facts["published_at"]
+            note_erased(connection, publication.run_id, erased, at)
             on_step("before pointer")
             if not publication.base.is_older:
                 connection.execute(sa.update(store_table).values(current_run=publication.run_id))

@@ -178,7 +178,7 @@ erasures = sa.Table(
     TABLES,
     sa.Column("id", sa.Integer, primary_key=True),
     sa.Column("run_id", RUN_ID, sa.ForeignKey("runs.run_id"), nullable=False, index=True),
-    sa.Column("segment_id", SEGMENT),  # null: not assessed, and in no segment any more
+    sa.Column("segment_id", SEGMENT),  # null: not assessed, so in no segment's size
     sa.Column("customers", sa.Integer, nullable=False),
     sa.Column("erased_at", Instant, nullable=False),
 )

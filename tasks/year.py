@@ -35,7 +35,7 @@ def month_line(summary: Mapping[str, Any], truth: pd.DataFrame | None) -> dict[s
     """What a month says: counts, and how many changes were planted where the `truth` is known."""
     changes, rows = summary["changes"] or {}, summary["rows"]
     compared = bool(changes.get("compared"))
-    planted = {} if truth is None else truth["cause"].value_counts()
+    planted = pd.Series(dtype=int) if truth is None else truth["cause"].value_counts()
     return {
         "month": summary["month"],
         "run_id": summary["run_id"],

@@ -4,6 +4,7 @@ For `pytest_plugins = ["tests.companies"]`.
 """
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -13,8 +14,8 @@ from tasks import keeping
 from tests.company import Company, leave_blank
 
 
-@pytest.fixture(scope="module")
-def quick_runs(prefect_server: None) -> Iterator[None]:
+@contextmanager
+def quick() -> Iterator[None]:
     """Pictures are left blank, and no heartbeats: for their end a flow waits up to a second."""
     with pytest.MonkeyPatch.context() as patch, without_heartbeats():
         patch.setattr(keeping, "WRITERS", {**keeping.WRITERS, ".png": leave_blank})
@@ -22,18 +23,27 @@ def quick_runs(prefect_server: None) -> Iterator[None]:
 
 
 @pytest.fixture(scope="module")
-def after_march(quick_runs: None, tmp_path_factory: pytest.TempPathFactory) -> Company:
+def quick_runs(prefect_server: None) -> Iterator[None]:
+    """The same for all runs of a module."""
+    with quick():
+        yield
+
+
+@pytest.fixture(scope="session")
+def after_march(prefect_server: None, tmp_path_factory: pytest.TempPathFactory) -> Company:
     """A company with its first month."""
     company = Company.founded(tmp_path_factory.mktemp("march"))
-    company.month("2026-03")
+    with quick():
+        company.month("2026-03")
     return company
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def after_april(after_march: Company, tmp_path_factory: pytest.TempPathFactory) -> Company:
     """The same company a month later, as a month usually is."""
     company = after_march.copied_to(tmp_path_factory.mktemp("april"))
-    company.month("2026-04")
+    with quick():
+        company.month("2026-04")
     return company
 
 

@@ -102,9 +102,9 @@ class Company:
         return open_store(store_url("", self.runs, is_synthetic=False))
 
     @property
-    def current(self) -> str | None:
-        """The run whose assignments are the current ones."""
-        return published.current(self.store)
+    def current(self) -> str:
+        """The run whose assignments are the current ones; "" before the first."""
+        return published.current(self.store) or ""
 
     def says(self, *words: object, code: int = 0) -> dict[str, Any]:
         """What a command prints as JSON; it ends with this exit code."""

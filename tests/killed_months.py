@@ -1,7 +1,8 @@
 """A company's second month, killed once at every stage and inside its publication.
 
 Run as a script by `test_killed_months.py`: `killed_months.py COMPANY FOLDER`. Imports once, then
-forks a process per kill, each with a copy of the company in `FOLDER/<kill>`.
+forks a process per kill, which resumes what the one before has left; what it leaves is copied to
+`FOLDER/<kill>`.
 """
 
 import importlib
@@ -10,6 +11,7 @@ import shutil
 import signal
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -45,12 +47,12 @@ def dying_after(kill: str, method: Callable[..., None]) -> Callable[..., None]:
     return enter
 
 
-def run_until(kill: str, folder: Path) -> None:
-    """Run April and die by SIGKILL."""
+def run_until(kill: str, folder: Path, resume: str) -> None:
+    """Run April, or resume it, and die by SIGKILL."""
     Run._enter = dying_after(kill, Run._enter)  # type: ignore[method-assign]
     Run.note = dying_after(kill, Run.note)  # type: ignore[method-assign]
-    delivering.publish = lambda *inputs: publish(  # type: ignore[assignment]
-        *inputs, on_step=lambda step: die() if step == kill else None
+    delivering.publish = partial(  # type: ignore[assignment]
+        publish, on_step=lambda step: die() if step == kill else None
     )
     keeping.WRITERS = {**keeping.WRITERS, ".png": leave_blank}  # type: ignore[assignment]
     asked_for = {
@@ -61,22 +63,25 @@ def run_until(kill: str, folder: Path) -> None:
         "refit": "never",
         "runs": str(folder / "runs"),
     }
-    segment(SegmentParameters.model_validate(asked_for), return_state=True)
+    parameters = SegmentParameters.model_validate(asked_for)
+    segment(parameters, resume=resume, return_state=True)
 
 
 def main() -> None:
-    """Fork, wait, and say how each child ended."""
+    """Fork, wait, say how the child ended, and keep what it left; then kill it at the next."""
     company, folder = map(Path, sys.argv[1:])
     for module in NEEDED:
         importlib.import_module(module)
+    shutil.copytree(company, folder / "now")
     for kill in KILLS:
-        shutil.copytree(company, folder / kill)
+        begun = [path.name for path in (folder / "now" / "runs").glob("2026-04-*")]
         child = os.fork()
         if child == 0:
-            run_until(kill, folder / kill)
+            run_until(kill, folder / "now", *begun or [""])
             os._exit(1)  # it should have been dead by now
         _, status = os.waitpid(child, 0)
-        sys.stdout.write(f"{kill} {os.WTERMSIG(status)}\n"); sys.stdout.flush()
+        shutil.copytree(folder / "now", folder / kill)
+        sys.stdout.write(f"{kill} {os.WTERMSIG(status)}\n")
 
 
 if __name__ == "__main__":

@@ -13,7 +13,9 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
-KNOWS_THE_RUN = {"run", "runs", "run_list", "delivering", "steps", "artifacts"}
+KNOWS_THE_RUN = {
+    *("run", "runs", "run_list", "delivering", "forgetting", "pruning", "steps", "artifacts"),
+}
 
 
 def committed_files() -> list[Path]:

@@ -23,7 +23,7 @@ from expectations.errors import InputError, OutsideError, ResegmentError
 from tasks.ingestion import Fetched, SourceOptions, fetched_table, read_customers
 from tasks.query_text import fill_month
 from tasks.querying import fetch_query
-from tests.databases import on_server, postgresql_at
+from tests.databases import on_server, postgresql_at, server_folder
 
 MONTH = pd.Period("2026-03", "M")
 PASSWORD = "geheim-7"
@@ -43,10 +43,9 @@ columns:
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def server() -> Iterator[str]:
     """A server that lets its own user in, and asks all others for a password."""
-    folder = tmp_path_factory.mktemp("postgresql")
-    with postgresql_at(folder) as given:
+    with server_folder() as folder, postgresql_at(folder) as given:
         url = given.replace(":@", "@")
         asked = "local all postgres trust\nlocal all all scram-sha-256\n"
         (folder / "pg_hba.conf").write_text(asked)

@@ -219,7 +219,8 @@ def kept_after_refit(clean: pd.DataFrame, seed: int) -> tuple[float, float]:
     second = near_champion(published_kmeans(Z, K, seed, "none"), Z, by_first)
     found = np.array(match_segments(second.predict(Z), ids[by_first], K, K).ids, dtype=object)
     own = second.predict(refitted["scaler.skops"].transform(clean))
-    return tuple(float(np.mean(found[one] == ids[labels])) for one in (own, second.predict(Z)))
+    kept = [float(np.mean(found[one] == ids[labels])) for one in (own, second.predict(Z))]
+    return kept[0], kept[1]
 
 
 def disturbed(clean: pd.DataFrame, seed: int) -> pd.DataFrame:
@@ -253,27 +254,38 @@ def table_of(title: str, months: Sequence[MonthSeen]) -> Table:
     return table
 
 
-def lived(refit: str, rows: int, seed: int, number: int) -> list[MonthSeen]:
-    """Live through so many months on a Prefect server of our own."""
+def lived(
+    rows: int, number: int, every: Sequence[tuple[str, int]], console: Console
+) -> dict[tuple[str, int], list[MonthSeen]]:
+    """Live through so many months under each refit and seed, on one Prefect server of our own.
+
+    One that stops is told, and has no months.
+    """
     from deployments.running import run_flow
 
-    found: list[MonthSeen] = []
-    with tempfile.TemporaryDirectory() as folder:
+    found: dict[tuple[str, int], list[MonthSeen]] = {}
 
-        def prepare() -> "Callable[[], State]":
-            from prefect.states import Completed
+    def prepare() -> "Callable[[], State]":
+        from prefect.states import Completed
 
-            from expectations import gate
+        from expectations import gate
 
-            gate.prepare()
+        gate.prepare()
 
-            def call() -> "State":
-                found.extend(live(Path(folder), rows, seed, months_of(number), refit=refit))
-                return Completed()
+        def call() -> "State":
+            for refit, seed in one_by_one(f"{number} months", every):
+                with tempfile.TemporaryDirectory() as folder:
+                    months = live(Path(folder), rows, seed, months_of(number), refit=refit)
+                    try:
+                        found[refit, seed] = list(months)
+                    except ResegmentError as stopped:
+                        console.print(f"--refit {refit}, seed {seed}: {stopped}")
+                        found[refit, seed] = []
+            return Completed()
 
-            return call
+        return call
 
-        run_flow(prepare, Shown(as_json=True), debug=False)
+    run_flow(prepare, Shown(as_json=True), debug=False)
     return found
 
 
@@ -288,13 +300,12 @@ def main(argv: Sequence[str] = ()) -> bool:
     given = parser.parse_args(argv)
     console = Console(width=WIDTH, highlight=False)
     every = [(refit, seed) for refit in given.refit for seed in given.seeds]
-    holds = []
-    for refit, seed in one_by_one(f"{given.months} months", every):
-        months = lived(refit, given.rows, seed, given.months)
+    clean, holds = reference_table(), []
+    for (refit, seed), months in lived(given.rows, given.months, every, console).items():
         title = f"{given.months} months of {given.rows:,} customers, --refit {refit}, seed {seed}"
-        console.print(table_of(title, months))
-        holds.append(tell(title, figures_of(months)))
-    clean = reference_table()
+        if months:
+            console.print(table_of(title, months))
+        holds.append(bool(months) and tell(title, figures_of(months)))
     kept = [kept_after_refit(clean, seed) for seed in range(1, SEEDS + 1)]
     figures = [
         measured("keep their id, own numbers", [own for own, _ in kept], low=0.98, each=True),
