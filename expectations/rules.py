@@ -310,8 +310,8 @@ def lead_rule(min_lead: float) -> Rule:
         "total",
         ("lead",),
         "warn",
-        f"a new fit explains at most {100 * min_lead:.0f} points more of the columns' variance than "
-        "the published model, or a refit is recommended (--refit always)",
+        f"a new fit explains at most {100 * min_lead:.0f} points more of the variance than the "
+        "published model, or a refit is recommended (--refit always)",
         {"low": -FINITE, "high": min_lead},
     )
 

@@ -69,9 +69,10 @@ def migration_lines(
     )
     order = [c for c in counts if c not in NOT_HERE.values()]
     order += [c for c in NOT_HERE.values() if c in counts]
+    totals = counts.sum(axis=1)
     lines = [
-        (str(of), [_cell(int(line[c]), int(line.sum()), min_cell) for c in order])
-        for of, line in counts.iterrows()
+        (str(of), [_cell(int(counts.at[of, c]), int(totals[of]), min_cell) for c in order])
+        for of in counts.index
     ]
     return [str(c) for c in order], lines
 

@@ -164,9 +164,9 @@ def profiles_of(
     names = _comparable(reference, contract)
     now = _means(business_columns(clean, contract)[names], segment)
     then = pd.DataFrame.from_dict(reference["segments"], orient="index").reindex(columns=names)
-    columns = pd.DataFrame(reference["columns"])[names]
-    mean, sd = columns.loc["mean"].astype(float), columns.loc["sd"].astype(float)
-    sd = sd.where(sd > 0)
+    columns = reference["columns"]
+    mean = pd.Series({name: columns[name]["mean"] for name in names}, dtype=float)
+    sd = pd.Series({name: columns[name]["sd"] or np.nan for name in names}, dtype=float)
     return (now - mean) / sd, (then - mean) / sd
 
 

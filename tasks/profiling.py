@@ -69,8 +69,8 @@ def profile_segments(
 
 def segment_lines(publication: pd.DataFrame) -> list[dict[str, object]]:
     """The segments as JSON values: id, name, size, share, value_share, and the change if known."""
-    known = ["segment", "name", "size", "share", "value_share", "size_change", "from_birth"]
-    lines = publication[[name for name in known if name in publication]]
+    told = ["segment", "name", "size", "share", "value_share", "size_change", "from_birth"]
+    lines = publication[[name for name in told if name in publication]]
     lines = lines.rename(columns={"segment": "id"}).astype(object)
     known = lines.where(lines.notna(), None).to_dict("records")
     return [{str(key): value for key, value in line.items()} for line in known]

@@ -301,6 +301,7 @@ def test_the_usual_notebook_is_measured_beside_the_monthly_preset_and_never_publ
 ) -> None:
     from tasks import steps
     from tasks.notebook_network import Design
+
     quick = partial(
         steps.select_as_notebook, design=Design((4,), (4,), epochs=1), network_resamples=1
     )
