@@ -69,10 +69,9 @@ def migration_lines(
     )
     order = [c for c in counts if c not in NOT_HERE.values()]
     order += [c for c in NOT_HERE.values() if c in counts]
-    totals = counts.sum(axis=1)
     lines = [
-        (str(of), [_cell(int(counts.at[of, c]), int(totals[of]), min_cell) for c in order])
-        for of in counts.index
+        (str(of), [_cell(line[c], sum(line.values()), min_cell) for c in order])
+        for of, line in counts.to_dict("index").items()
     ]
     return [str(c) for c in order], lines
 
