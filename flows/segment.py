@@ -13,7 +13,7 @@ from prefect.runtime import flow_run
 from prefect.states import Completed, Failed, State
 
 from expectations.contract import Contract, load_contract
-from expectations.errors import OutsideError, ResegmentError
+from expectations.errors import InputError, OutsideError, ResegmentError
 from expectations.gate import GateRefused
 from flows.parameters import SegmentParameters
 from flows.passwords import password_of
@@ -92,6 +92,8 @@ def segmented(raw: Path, run: Run) -> tuple[Path, Path, Path]:
 def conclude(store: str, run: Run) -> State:
     """A complete run: published, awaiting a person, or a candidate."""
     wanted = run.asked_for["publish"]
+    if done := run.manifest["publication"]:  # resumed: nobody is asked a second time
+        return finish(store, run, done["at"])
     if not run.manifest["publishable"]:
         run.note(status="candidate", ended=now())
         steps.report(run)
@@ -104,8 +106,13 @@ def conclude(store: str, run: Run) -> State:
     asked = [*questions(run), *(["a person was to be asked"] if wanted == "ask" else [])]
     if asked:
         return wait_for_decision(store, run, asked)
+    return finish(store, run, now())
+
+
+def finish(store: str, run: Run, at: str) -> State:
+    """Publish the month; if that was done before, nothing changes."""
     run.note(ended=now())
-    steps.publish(store, run, now())
+    steps.publish(store, run, at)
     steps.report(run)
     return Completed(message=f"{run.id}: {run.manifest['month']} is published.")
 
@@ -147,12 +154,23 @@ def undo(run: Run, said: Exception) -> State:
 def open_run(parameters: SegmentParameters, resume: str) -> Run:
     """A new run's folder, the folder of this flow run's earlier try, or the one to resume."""
     if resume:
-        return find_run(parameters.runs_folder, resume)
+        return resumable(find_run(parameters.runs_folder, resume))
     start = flow_run.scheduled_start_time or datetime.now(UTC)
     month = parameters.month_at(start.astimezone())
     contract = load_contract(parameters.contract)
     facts = first_facts(parameters, contract, month)
     return Run.open(parameters.runs_folder, new_run_id(month, flow_run.id), facts)
+
+
+def resumable(run: Run) -> Run:
+    """The run itself. Raises `InputError` where a person has decided against it."""
+    status, month = run.manifest["status"], run.manifest["month"]
+    if status in ("kept", "withdrawn"):
+        raise InputError(
+            f"{run.id} is {status}: a person has decided, and there is nothing to resume. To "
+            f"publish {month} after all, run the month again."
+        )
+    return run
 
 
 def first_facts(

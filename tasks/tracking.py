@@ -9,7 +9,7 @@ import pandas as pd
 from tasks.seeds import child_seed
 
 CAUSES = ("correction", "refit", "boundary", "behaviour")
-SURE = 0.9  # confidence below which a move may be no more than a border crossed
+SURE = 0.9  # confidence below which a customer may be over the border to the runner-up by chance
 NOISE = 0.05  # relative, of each number
 
 _THEN: Mapping[str, str] = {
@@ -136,9 +136,14 @@ def _causes(then: pd.DataFrame, now: pd.DataFrame, corrected: pd.Series, model: 
     told = [
         corrected.notna() & (corrected != now["segment"]),
         then["segment_id"].isna() | (differ & (model == "challenger")),
-        (then["confidence"] < SURE) | (now["confidence"] < SURE),
+        _is_at(then, now["segment"]) | _is_at(now, then["segment_id"]),
     ]
     return pd.Series(np.select(told, CAUSES[:-1], CAUSES[-1]), index=now.index, dtype="str")
+
+
+def _is_at(month: pd.DataFrame, other: pd.Series) -> pd.Series:
+    """Whether a customer lay at the border to the `other` segment: unsure, and it came next."""
+    return (month["confidence"] < SURE) & (month["runner_up"] == other)
 
 
 def migration(moves: pd.DataFrame) -> pd.DataFrame:

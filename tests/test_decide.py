@@ -70,6 +70,9 @@ def test_a_decision_publishes_with_the_model_that_was_chosen(
     assert (rows["segment_id"] == segments.loc[rows.index, f"{decision}_segment"]).all()
     again = waiting.says("publish", may, "--decision", decision, code=2)
     assert "nothing to decide, it is published" in again["error"]
+    resumed = waiting.says("run", "--resume", may)  # nobody is asked a second time
+    assert (resumed["model"], resumed["publication"]) == (decision, said["publication"])
+    assert waiting.statuses(may) == {"published"}
 
 
 def test_last_month_can_be_kept_which_settles_the_month(waiting: Company) -> None:
@@ -80,6 +83,8 @@ def test_last_month_can_be_kept_which_settles_the_month(waiting: Company) -> Non
     assert waiting.current == april
     assert waiting.says("status", "--month", "2026-05")["status"] == "kept"
     assert decided(waiting) == [(may, "keep")]
+    assert f"{may} is kept" in waiting.says("run", "--resume", may, code=2)["error"]
+    assert waiting.statuses(may) == {"kept"}
     june = waiting.month("2026-06", *NEVER)
     assert june["rests_on"]["previous"] == april
     assert june["rests_on"]["gap"] == 1
@@ -147,6 +152,7 @@ def test_after_a_rollback_the_next_month_rests_on_what_stands_and_no_id_is_reuse
     assert company.current == april
     assert company.statuses(may["run_id"]) == {"withdrawn"}
     assert company.says("show", may["run_id"])["status"] == "withdrawn"
+    assert "is withdrawn" in company.says("run", "--resume", may["run_id"], code=2)["error"]
     assert company.says("status", "--month", "2026-05", code=1)["status"] is None
     assert set(company.in_view()["segment_id"]) == {"S01", "S02", "S03", "S04"}
     assert decided(company) == [(april, "rollback")]

@@ -72,6 +72,19 @@ def test_a_killed_month_leaves_the_old_one_or_the_new_one_whole_and_is_resumed(
     assert [one.run_id for one in published.publications(company.store)] == [march, april]
 
 
+def test_a_killed_month_that_another_run_has_published_since_is_not_published_over_it(
+    killed: Path, tmp_path: Path
+) -> None:
+    company = Company(killed / "publication").copied_to(tmp_path)
+    (late,) = (path.name for path in company.runs.glob("2026-04-*"))
+    done = company.month("2026-04", *NEVER)
+    said = company.says("run", "--resume", late, code=1)
+    assert f"{done['run_id']} was published in the meantime" in said["error"]
+    assert "Run 2026-04 again" in said["error"]
+    assert company.run_of(late).manifest["status"] == "failed"
+    assert company.current == done["run_id"]
+
+
 def kept_after(kill: str) -> tuple[str, ...]:
     """The stages that were kept before a kill."""
     if kill == RESTED:

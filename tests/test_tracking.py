@@ -186,10 +186,18 @@ def test_a_sure_move_under_one_model_is_behaviour() -> None:
     assert cause(confidence=0.9, then={"confidence": {"x": 0.9}}) == "behaviour"
 
 
-def test_a_move_by_someone_near_a_border_is_a_matter_of_the_border() -> None:
-    assert cause(confidence=0.89) == "boundary"
-    assert cause(then={"confidence": {"x": 0.89}}) == "boundary"
-    assert cause(confidence=float("nan"), then={"confidence": {"x": None}}) == "behaviour"
+UNSURE = {"confidence": {"x": 0.89}}
+
+
+def test_a_move_over_a_border_that_the_customer_lay_at_is_a_matter_of_the_border() -> None:
+    assert cause(confidence=0.89, runner_up="S01") == "boundary"
+    assert cause(then={**UNSURE, "runner_up": {"x": "S02"}}) == "boundary"
+    assert cause(confidence=float("nan"), runner_up="S01") == "behaviour"
+
+
+def test_who_was_unsure_about_another_border_has_moved_by_behaviour() -> None:
+    assert cause(confidence=0.1, runner_up="S03") == "behaviour"
+    assert cause(then={**UNSURE, "runner_up": {"x": "S03"}}) == "behaviour"
 
 
 def test_a_move_is_the_refits_where_the_two_models_differ_on_the_row() -> None:
@@ -204,7 +212,7 @@ def test_a_move_is_a_correction_where_the_replaced_revision_said_otherwise() -> 
     assert cause(replaced={"x": "S01"}) == "correction"
     assert cause(replaced={"x": "S03"}, champion="S01", model="challenger") == "correction"
     assert cause(replaced={"x": "S02"}) == "behaviour"
-    assert cause(replaced={"x": "S02"}, confidence=0.1) == "boundary"
+    assert cause(replaced={"x": "S02"}, confidence=0.1, runner_up="S01") == "boundary"
     assert cause(replaced={"y": "S01"}) == "behaviour"
 
 
@@ -216,7 +224,8 @@ def test_a_correction_that_leaves_a_customer_where_it_was_is_no_move() -> None:
 
 def test_moves_are_counted_by_cause_and_every_cause_is_named() -> None:
     april = first({"x": "S01", "y": "S01", "z": "S01"})
-    may = assigned({"x": "S02", "y": "S02", "z": "S03"}, confidence={"x": 0.2})
+    at_the_border = {"confidence": {"x": 0.2}, "runner_up": {"x": "S01"}}
+    may = assigned({"x": "S02", "y": "S02", "z": "S03"}, **at_the_border)
     assert moves_by_cause(follow(april, may)) == {
         "correction": 0, "refit": 0, "boundary": 1, "behaviour": 2,
     }  # fmt: skip
