@@ -13,6 +13,7 @@ from tasks.base import open_if_there
 from tasks.clustering import CHAMPION
 from tasks.modelfile import StoredModel, stored_as
 from tasks.order import Base, Published
+from tasks.published import run_line
 from tasks.publishing import Publication, decide, publish, record
 from tasks.run import Run
 from tasks.store import open_store
@@ -30,6 +31,7 @@ def deliver(url: str, run: Run, at: str, decision: Mapping[str, Any] | None = No
     run.note(
         status="published",
         error=None,
+        model=run_line(store, run.id)["model"],  # a killed decision may have published another
         publication={
             "revision": done.revision,
             "at": at,

@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from tasks.sample import Moves
 
 DATABASE = re.compile(r"(?:postgres(?:ql)?|sqlite)(?:\+\w+)?://", re.IGNORECASE)
-PASSWORD = re.compile(r"\w[\w+.-]*://(?:[^/@]*:[^/@]*@|.*[?&](?:ssl)?password=)")
+PASSWORD = re.compile(r"\w[\w+.-]*://(?:[^/@]*:[^/@]+@|.*[?&](?:ssl)?password=)")
 
 
 class PlantedMoves(BaseModel):

@@ -24,7 +24,10 @@ def prefect_server() -> Iterator[None]:
     """One Prefect server for all tests that run a flow."""
     from prefect.testing.utilities import prefect_test_harness
 
-    with prefect_test_harness(server_startup_timeout=120):
+    from deployments.ephemeral import without_heartbeats
+
+    # for the end of its heartbeat a flow waits up to a second
+    with prefect_test_harness(server_startup_timeout=120), without_heartbeats():
         yield
 
 

@@ -4,6 +4,7 @@ Run as a script by `test_resume.py`: `killed_runs.py SOURCE RUNS`. Imports once,
 process per stage, so that seven kills cost one start.
 """
 
+import importlib
 import os
 import signal
 import sys
@@ -12,6 +13,11 @@ from typing import Any
 from flows.parameters import SegmentParameters
 from flows.segment import segment
 from tasks.run import STAGES, Run
+
+NEEDED = (  # by every run, and imported where they are needed first
+    *("great_expectations.expectations", "matplotlib.figure", "skops.io", "alembic.command"),
+    *("adbc_driver_sqlite.dbapi", "pyarrow.parquet", "jinja2"),
+)
 
 
 def run_until(stage: str, source: str, runs: str) -> None:
@@ -37,6 +43,8 @@ def run_until(stage: str, source: str, runs: str) -> None:
 def main() -> None:
     """Fork, wait, and say how each child ended."""
     source, runs = sys.argv[1:]
+    for module in NEEDED:
+        importlib.import_module(module)
     for stage in STAGES:
         child = os.fork()
         if child == 0:

@@ -94,11 +94,11 @@ def test_last_month_can_be_kept_which_settles_the_month(waiting: Company) -> Non
 def test_a_decision_after_the_next_month_was_published_can_only_keep(waiting: Company) -> None:
     may = may_of(waiting)
     june = waiting.month("2026-06", *NEVER)["run_id"]
-    late = waiting.says("publish", may, "--decision", "champion", code=1)
+    late = waiting.says("publish", may, "--decision", "challenger", code=1)
     assert f"{june} became current in the meantime" in late["error"]
     assert "Run 2026-05 again" in late["error"]
     assert waiting.statuses(may) == {"awaiting"}
-    assert waiting.run_of(may).manifest["model"] == "champion"
+    assert waiting.run_of(may).manifest["model"] == "champion"  # as it was proposed
     assert waiting.run_of(may).manifest["decisions"] == []
     assert decided(waiting) == []
     assert waiting.current == june
