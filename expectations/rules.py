@@ -395,7 +395,7 @@ def typical_rules(limits: Limits) -> tuple[Rule, ...]:
             "flagged",
             ("typical",),
             severity,
-            f"at least {1 - untypical:.0%} of the customers are like others that the model has seen",
+            f"at least {1 - untypical:.0%} of the customers are like others the model has seen",
             {"low": 1 - untypical, "high": 1.0},
             remedy,
         )

@@ -199,7 +199,7 @@ def test_the_later_steps_assign_the_audited_segments(
     scaled, learned, _ = scale_as_notebook(month, ccdata)
     embedder, curve = (outcome.learned[name] for name in ("embedding.skops", "confidence.parquet"))
     parts = scaled, scaled, "CUST_ID", learned["scaler.skops"], embedder, curve
-    made = cluster_customers(*parts, outcome.log, TypicalityOptions(), 0)
+    made = cluster_customers(*parts, outcome.log, TypicalityOptions(), 0, month)
     expected = [f"S{label + 1:02d}" for label in labels]
     assert made.table["segment"].tolist() == expected
     assert made.log["metrics"]["inertia"] == pytest.approx(outcome.log["metrics"]["inertia"])
@@ -473,7 +473,7 @@ def of_reference(reference_csv: Path, ccdata: Contract) -> Iterator[Outcome]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(notebook, "possible_ks", lambda *_: [3, 7, 8])
         patch.setattr(notebook, "audited", lambda *_: {7: None})
-        patch.setattr(notebook, "select_segments", lambda *_: nothing)
+        patch.setattr(notebook, "select_segments", lambda *_, **__: nothing)
         patch.setattr(notebook, "curves_of", lambda *_: curves())
         yield selected(clean, ccdata, SelectionOptions())
 
