@@ -1,13 +1,16 @@
-"""A month per stage, each killed right after that stage is entered in the manifest.
+"""A month that is killed right after each stage is entered in the manifest.
 
 Run as a script by `test_resume.py`: `killed_runs.py SOURCE RUNS`. Imports once, then forks a
-process per stage, so that seven kills cost one start.
+process per stage, which resumes what the one before has left; what it leaves is copied to
+`RUNS/<stage>`. So seven kills cost one start and one month.
 """
 
 import importlib
 import os
+import shutil
 import signal
 import sys
+from pathlib import Path
 from typing import Any
 
 from flows.parameters import SegmentParameters
@@ -20,8 +23,8 @@ NEEDED = (  # by every run, and imported where they are needed first
 )
 
 
-def run_until(stage: str, source: str, runs: str) -> None:
-    """Run the month and die by SIGKILL once `stage` is committed."""
+def run_until(stage: str, source: str, runs: Path) -> None:
+    """Run the month, or resume it, and die by SIGKILL once `stage` is committed."""
     enter = Run._enter
 
     def enter_and_die(self: Run, section: str, name: str, entry: Any) -> None:
@@ -35,22 +38,24 @@ def run_until(stage: str, source: str, runs: str) -> None:
         "selection": {"segments": 4, "resamples": 10},
         "plain_rule": {"null_draws": 2},
         "embedding": {"embedding": "none"},
-        "runs": f"{runs}/{stage}",
+        "runs": str(runs),
     }
-    segment(SegmentParameters.model_validate(asked_for), return_state=True)
+    begun = next((path.parent.name for path in runs.glob("*/manifest.json")), "")
+    segment(SegmentParameters.model_validate(asked_for), resume=begun, return_state=True)
 
 
 def main() -> None:
     """Fork, wait, and say how each child ended."""
-    source, runs = sys.argv[1:]
+    source, folder = sys.argv[1], Path(sys.argv[2])
     for module in NEEDED:
         importlib.import_module(module)
     for stage in STAGES:
         child = os.fork()
         if child == 0:
-            run_until(stage, source, runs)
+            run_until(stage, source, folder / "at work")
             os._exit(1)  # it should have been dead by now
         _, status = os.waitpid(child, 0)
+        shutil.copytree(folder / "at work", folder / stage)
         sys.stdout.write(f"{stage} {os.WTERMSIG(status)}\n")
 
 
