@@ -79,7 +79,7 @@ class Shown:
             value = one["value_share"]
             _add_row(
                 table,
-                one["name"],
+                one["name"] if one["name"] == one["id"] else f"{one['name']} ({one['id']})",
                 f"{one['size']:,}",
                 f"{one['share']:.1%}",
                 "-" if value is None else f"{value:.1%}",

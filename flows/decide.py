@@ -11,6 +11,7 @@ from flows.parameters import SegmentParameters, known_store, runs_folder
 from flows.segment import now, store_of
 from tasks import steps
 from tasks.base import has_champion
+from tasks.publishing import Superseded
 from tasks.run import Run
 from tasks.runs import find_run
 
@@ -48,7 +49,13 @@ def decide(
             steps.note_in_store(url, run, said)
             steps.report(run)
             return Completed(message=f"{run.id}: last month's publication is kept.")
-        publish_as(decision, run, url, said)
+        try:
+            publish_as(decision, run, url, said)
+        except Superseded as late:
+            raise Superseded(
+                f"{late} This run can only be kept as it is: `resegment publish {run.id} "
+                "--decision keep`."
+            ) from None
         return Completed(message=f"{run.id}: {run.manifest['month']} is published.")
 
 

@@ -57,10 +57,15 @@ def name_segment(
 ) -> None:
     """Give a segment a name of one's own; it stays with the id in every later month.
 
-    Raises `InputError` if no such id was ever minted, or for a name that cannot be shown.
+    Raises `InputError` if no such id was ever minted, for a name that cannot be shown, and for
+    one that another segment has.
     """
     given = _checked(name)
     with changing(store) as (connection, _):
+        others = registry_table.c.segment_id != segment_id
+        same = sa.select(registry_table.c.segment_id).where(registry_table.c.name == given, others)
+        if other := connection.execute(same).scalar():
+            raise InputError(f"{other} has that name already: nobody could tell the two apart.")
         change = sa.update(registry_table).where(registry_table.c.segment_id == segment_id)
         if connection.execute(change.values(name=given, note=note, named_at=at)).rowcount == 0:
             order = sa.select(registry_table.c.segment_id).order_by(registry_table.c.number)

@@ -164,6 +164,8 @@ def _parsed(url: str) -> sa.URL:
     try:
         # libpq takes postgres:// too
         parsed = sa.make_url(re.sub("^postgres:", "postgresql:", url))
+        if "@" in (parsed.host or ""):  # of a password, whose end would be shown as the host
+            raise ValueError
     except (sa.exc.ArgumentError, ValueError):
         raise InputError(
             "the store's URL cannot be read. Write postgresql://user@host/database, or the path "

@@ -275,7 +275,7 @@ def _template(name: str) -> Any:
 
 def number(value: float | None, digits: int = 0) -> str:
     """A number for people; a dash where nothing is known."""
-    return "-" if value is None else f"{value:,.{digits}f}"
+    return "-" if value is None else f"{round(value, digits) + 0.0:,.{digits}f}"  # no "-0.0"
 
 
 def percent(share: float | None) -> str:

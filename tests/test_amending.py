@@ -172,6 +172,13 @@ def test_an_unknown_id_is_refused_and_the_closest_is_named(file_store: Store) ->
         name_segment(file_store, "s1", "Big spenders", None, AT)
 
 
+def test_a_name_that_another_segment_has_is_refused(file_store: Store) -> None:
+    name_segment(file_store, "S01", "Big spenders", None, AT)
+    with pytest.raises(InputError, match="S01 has that name already"):
+        name_segment(file_store, "S02", "Big spenders", None, AT)
+    name_segment(file_store, "S01", "Big spenders", "a note more", AT)
+
+
 @pytest.mark.parametrize("name", ["", "  ", "x" * 61, "Big\x1b[31m", "a\nb", "\u202eafter"])
 def test_a_name_that_cannot_be_shown_is_refused(name: str, file_store: Store) -> None:
     with pytest.raises(InputError, match="a segment's name"):

@@ -97,6 +97,7 @@ def test_a_decision_after_the_next_month_was_published_can_only_keep(waiting: Co
     late = waiting.says("publish", may, "--decision", "challenger", code=1)
     assert f"{june} became current in the meantime" in late["error"]
     assert "Run 2026-05 again" in late["error"]
+    assert late["error"].endswith(f"`resegment publish {may} --decision keep`.")
     assert waiting.statuses(may) == {"awaiting"}
     assert waiting.run_of(may).manifest["model"] == "champion"  # as it was proposed
     assert waiting.run_of(may).manifest["decisions"] == []

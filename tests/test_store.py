@@ -162,6 +162,7 @@ def test_whoever_makes_a_store_on_a_server_waits_for_another_who_does(postgresql
         "sqlite:///:memory:",
         "mysql://user:hidden@host/db",
         "postgresql://user:hidden@host:port/db",
+        "postgresql://user:secret@hidden@host/db",
         "nonsense://",
         "://",
     ],
