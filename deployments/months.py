@@ -102,9 +102,10 @@ def publish(
 
         def prepare() -> "Callable[[], State]":
             from flows.decide import decide
+            from flows.parameters import recordable
 
             said = {"decision": decision, "comment": comment, "who": who}
-            where = {"runs": str(runs.resolve()), "store": store}
+            where = {"runs": str(runs.resolve()), "store": recordable(store)}
             return lambda: decide(run_id, **said, **where, return_state=True)
 
         run_flow(prepare, shown, debug)
@@ -122,14 +123,12 @@ def rollback(
 ) -> None:
     """Make an earlier publication current again; every one after it is withdrawn."""
     with console.session(as_json, debug) as shown:
-        from flows.parameters import known_store
-
-        url = known_store(store, runs)
 
         def prepare() -> "Callable[[], State]":
             from flows.decide import roll_back
+            from flows.parameters import recordable
 
-            where = {"runs": str(runs.resolve()), "store": url}
+            where = {"runs": str(runs.resolve()), "store": recordable(store)}
             return lambda: roll_back(run_id, comment=comment, who=who, **where, return_state=True)
 
         state = run_flow(prepare, shown, debug)

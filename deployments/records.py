@@ -97,12 +97,14 @@ def replay(
 
         def prepare() -> "Callable[[], State]":
             from expectations import gate
+            from flows.parameters import recordable
             from flows.replay import find_replayable
             from flows.replay import replay as repeat
 
             find_replayable(runs, run_id)
+            where = str(runs.resolve()), recordable(store)
             gate.prepare()
-            return lambda: repeat(run_id, str(runs.resolve()), store, return_state=True)
+            return lambda: repeat(run_id, *where, return_state=True)
 
         told = run_flow(prepare, shown, debug).result()
         shown.said(told)

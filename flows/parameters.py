@@ -151,6 +151,14 @@ def known_store(given: str, runs: Path) -> str:
     return real if real == synthetic or path.exists() else synthetic
 
 
+def recordable(store: str) -> str:
+    """A store's URL that may be a flow's parameter: Prefect records those.
+
+    Raises `ValidationError` where it holds a password; the environment's is never passed on.
+    """
+    return SegmentParameters(store=store).store
+
+
 def runs_folder(given: str | Path = "") -> Path:
     """The folder given, else `RESEGMENT_RUNS`, else `./runs`."""
     return Path(given or os.environ.get("RESEGMENT_RUNS") or "runs")

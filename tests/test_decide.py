@@ -1,11 +1,13 @@
 """What a person decides: publish, keep, go back; in time, too late, and where it cannot be."""
 
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
 import sqlalchemy as sa
 
+from expectations.errors import InputError
 from tasks import published
 from tasks.tables import decisions
 from tests.company import ID, NEVER, NEW_GROUP, Company, customers, in_group
@@ -167,3 +169,35 @@ def test_after_a_rollback_the_next_month_rests_on_what_stands_and_no_id_is_reuse
     ]  # fmt: skip
     told = company.says("rollback", may["run_id"], code=2)
     assert "rolled back past itself" in told["error"]
+
+
+# --------------------------------------------------------------------- what Prefect records
+@pytest.mark.parametrize(
+    "words",
+    [("publish", "X", "--decision", "keep"), ("rollback", "X")],
+    ids=lambda words: words[0],
+)
+def test_a_password_in_the_store_is_refused_before_prefect_records_it(
+    words: tuple[str, ...], waiting: Company
+) -> None:
+    url = "postgresql://me:s3cret@host/shop"
+    told = waiting.says(*words, "--store", url, code=2)
+    assert "a password in a URL would be recorded" in told["error"]
+    assert "s3cret" not in told["error"]
+
+
+def test_the_store_of_the_environment_is_no_parameter_of_a_flow(
+    company: Company, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from flows import decide
+
+    given: list[str] = []
+
+    def spied(run_id: str, **parameters: Any) -> Any:
+        given.append(parameters["store"])
+        raise InputError("seen")
+
+    monkeypatch.setenv("RESEGMENT_STORE", "postgresql://me:s3cret@host/shop")
+    monkeypatch.setattr(decide, "roll_back", spied)
+    company.says("rollback", "X", code=2)
+    assert given == [""]
