@@ -77,7 +77,6 @@ def facts_of(run: Run) -> dict[str, Any]:
     manifest = run.manifest
     summary = reporting.summarise(manifest, run.folder)
     has_reference = run.part("reference.json") is not None
-    rests = manifest.get("base") or {}
     return {
         "run_id": run.id,
         "month": manifest["month"],
@@ -91,10 +90,12 @@ def facts_of(run: Run) -> dict[str, Any]:
         "rows": manifest.get("rows"),
         "metrics": summary["metrics"],
         "reference": run.read(run.path("reference.json")) if has_reference else None,
-        "summary": {**summary, "k": summary["k"]},
+        "summary": summary,
+        "k": summary["k"],
+        "space": summary["space"],
         "error": manifest.get("error"),
         "started_at": manifest["started"],
-    } | ({} if not rests else {"k": summary["k"], "space": summary["space"]})
+    }
 
 
 def model_of(run: Run) -> StoredModel:

@@ -125,7 +125,8 @@ def clean(raw: Path, run: Run) -> Path:
 @task(cache_policy=NO_CACHE)
 def scale(clean: Path, run: Run) -> Path:
     """Pick the features, log1p by kind, standardise; or take the champion's as they are."""
-    fit, fitted = run.manifest["base"]["fit"], run.manifest["base"]["fit"] != base.NO_FIT
+    fit = run.manifest["base"]["fit"]
+    fitted = fit != base.NO_FIT
 
     def asked(made: Outcome, clean: pd.DataFrame, *_: Any) -> tuple:
         id_column = run.contract.id.column
