@@ -7,7 +7,19 @@ from matplotlib.collections import PolyCollection
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from tasks.drawing import ACCENT, INK, PALE, QUIET, SMALL, nothing, panels, title
+from tasks.drawing import (
+    ACCENT,
+    PALE,
+    QUIET,
+    SMALL,
+    SOFT,
+    bare,
+    nothing,
+    panels,
+    ruled,
+    spread,
+    title,
+)
 
 PLAIN = "none"
 SEGMENTS = 7
@@ -24,6 +36,7 @@ def draw_notebook(curves: pd.DataFrame, cells: pd.DataFrame) -> Figure:
     segments = sorted(cells["segment"].unique())
     rows = 1 + -(-len(segments) // COLUMNS)
     figure, axes = panels(rows, COLUMNS, 0.4 + 1.9 * rows)
+    spread(figure)
     is_plain = curves["space"] == PLAIN
     for ax, part, yardstick, words in (
         (axes[0], curves[is_plain], "inertia", "Inertia, z-scores"),
@@ -44,12 +57,13 @@ def draw_notebook(curves: pd.DataFrame, cells: pd.DataFrame) -> Figure:
 
 def _draw_curve(ax: Axes, curve: pd.DataFrame, yardstick: str) -> None:
     """In its own space, so no two panels share an axis."""
+    ruled(ax)
     told = curve.dropna(subset=yardstick)
     ax.plot(told["k"], told[yardstick], marker="o", ms=3, color=QUIET, lw=1.5)
     seven = told[told["k"] == SEGMENTS]
     ax.plot(seven["k"], seven[yardstick], "o", ms=7, color=ACCENT)
     ax.xaxis.set_major_locator(MaxNLocator(6, integer=True))
-    ax.set_xlabel("number of segments", color=INK, fontsize=SMALL)
+    ax.set_xlabel("number of segments", color=SOFT, fontsize=SMALL)
     if yardstick == "inertia":
         ax.yaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
 
@@ -60,15 +74,17 @@ def _draw_map(ax: Axes, everywhere: pd.DataFrame, segment: pd.DataFrame) -> None
         nothing(ax, "No cell holds enough customers.")
         return
     own = segment.dropna(subset="x")
-    ax.add_collection(PolyCollection(_squares(everywhere), facecolors=PALE))
+    ax.add_collection(PolyCollection(_squares(everywhere), facecolors=PALE, rasterized=True))
     if len(own):
         shade = np.sqrt(own["customers"] / own["customers"].max()).to_numpy()  # few stay visible
-        ax.add_collection(PolyCollection(_squares(own), facecolors=ACCENT, alpha=shade))
+        ax.add_collection(
+            PolyCollection(_squares(own), facecolors=ACCENT, alpha=shade, rasterized=True)
+        )
     ax.autoscale_view()
-    ax.set(xticks=[], yticks=[])
+    bare(ax)
     first = everywhere.iloc[0]
-    ax.set_xlabel(f"component 1 ({first['explained_x']:.0%})", color=INK, fontsize=SMALL)
-    ax.set_ylabel(f"component 2 ({first['explained_y']:.0%})", color=INK, fontsize=SMALL)
+    ax.set_xlabel(f"component 1 ({first['explained_x']:.0%})", color=SOFT, fontsize=SMALL)
+    ax.set_ylabel(f"component 2 ({first['explained_y']:.0%})", color=SOFT, fontsize=SMALL)
     _tell_hidden(ax, segment)
 
 
@@ -77,7 +93,7 @@ def _tell_hidden(ax: Axes, segment: pd.DataFrame) -> None:
     if hidden == 0:
         return
     shown = "a few" if np.isnan(hidden) else f"{hidden:,.0f}"
-    ax.set_title(f"{shown} not shown", loc="right", color=QUIET, fontsize=SMALL, pad=6)
+    ax.set_title(f"{shown} not shown", loc="right", color=SOFT, fontsize=SMALL, pad=6)
 
 
 def _squares(cells: pd.DataFrame) -> list[np.ndarray]:

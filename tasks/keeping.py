@@ -2,11 +2,15 @@
 
 import errno
 import hashlib
+import io
 import json
 import os
+import re
+import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path, PurePath
+from threading import Lock
 from types import MappingProxyType
 from typing import Any, BinaryIO
 
@@ -16,6 +20,11 @@ import pandas as pd
 from expectations.errors import OutsideError
 
 _BLOCK = 1 << 20
+_SETTINGS = Lock()  # matplotlib's are one for all threads
+_NO_METADATA = MappingProxyType(dict.fromkeys(("Date", "Creator", "Format", "Type")))
+_FONTS = re.compile(r"font-family: 'DejaVu Sans'[^;\"]*")
+_TAG = re.compile(r"<[a-zA-Z][^>]*>")
+_ID, _REFERENCE = re.compile(r' id="([^"]*)"'), re.compile(r'((?:url\(|href=")#)([^")]*)')
 FIGURE_DPI = 160  # sharp on a dense screen, and a report of eight pictures stays below 1 MB
 
 
@@ -106,7 +115,42 @@ def _read_part(path: Path) -> Any:
 
 
 def _write_figure(file: BinaryIO, figure: Any) -> None:
+    _expect_any_script()
     figure.savefig(file, format="png", dpi=FIGURE_DPI)
+
+
+def _write_svg(file: BinaryIO, figure: Any) -> None:
+    """A figure whose text stays text; the same figure gives the same bytes."""
+    from matplotlib import rc_context
+
+    _expect_any_script()
+    drawn = io.BytesIO()
+    with _SETTINGS, rc_context({"svg.fonttype": "none", "svg.hashsalt": "figure"}):
+        figure.savefig(drawn, format="svg", dpi=FIGURE_DPI, metadata=dict(_NO_METADATA))
+    file.write(_with_own_ids(_FONTS.sub("font-family: sans-serif", drawn.getvalue().decode())))
+
+
+def _with_own_ids(svg: str) -> bytes:
+    """No id but those that the figure needs, and those named so that no other figure has them.
+
+    A page that holds several figures has one name space for all.
+    """
+    needed = {name for _, name in _REFERENCE.findall(svg)}
+    own = "f" + hashlib.sha256(svg.encode()).hexdigest()[:10]
+
+    def renamed(tag: re.Match[str]) -> str:
+        named = _ID.sub(lambda m: f' id="{own}-{m[1]}"' if m[1] in needed else "", tag[0])
+        return _REFERENCE.sub(rf"\g<1>{own}-\g<2>", named)
+
+    return _TAG.sub(renamed, svg).encode()
+
+
+def _expect_any_script() -> None:
+    """A letter that matplotlib's font lacks is no reason for a warning: browsers have fonts.
+
+    A filter for these words, as `catch_warnings` would change the filters of all threads.
+    """
+    warnings.filterwarnings("ignore", r"(Glyph|Matplotlib) .* (missing from|does not support)")
 
 
 def _write_text(file: BinaryIO, text: str) -> None:
@@ -119,6 +163,7 @@ WRITERS: Mapping[str, Callable[[BinaryIO, Any], None]] = MappingProxyType(
         ".json": _write_json,
         ".skops": _write_part,
         ".png": _write_figure,
+        ".svg": _write_svg,
         ".html": _write_text,
         ".txt": _write_text,
     }
@@ -129,5 +174,6 @@ READERS: Mapping[str, Callable[[Path], Any]] = MappingProxyType(
         ".json": lambda path: json.loads(path.read_text()),
         ".skops": _read_part,
         ".png": Path.read_bytes,
+        ".svg": Path.read_bytes,
     }
 )

@@ -3,15 +3,24 @@
 import io
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from xml.etree import ElementTree
 
 import numpy as np
 import pandas as pd
 import pytest
 from matplotlib.axes import Axes
+from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.text import Text
 
 from tasks import figures
+from tasks.drawing import DARK, LIGHT, PAPER, heat_map, panels, shades, wrapped
+from tasks.figures_notebook import draw_notebook
 from tasks.figures_selection import draw_selection
+from tasks.keeping import keep
+from tasks.palette import COLOURS, NEUTRAL
 
 
 def publication(k: int = 4, columns: int = 6, value: bool = True) -> pd.DataFrame:
@@ -71,6 +80,41 @@ def curve() -> pd.DataFrame:
     )
 
 
+def differences() -> pd.DataFrame:
+    effects = [0.9, -0.8, 0.7, -0.6, 0.5, 0.1]
+    one = pd.DataFrame(
+        {
+            "column": [f"COLUMN_{c}" for c in range(6)], "median": [0.75, 12_345, 7, 0, np.nan, 1],
+            "elsewhere": [0.25, 20, 12, 0.5, 3, 2], "effect": effects,
+        }
+    )  # fmt: skip
+    return pd.concat([one.assign(segment="S01"), one.assign(segment="S02", effect=0.3)])
+
+
+KINDS = {"COLUMN_0": "share", "COLUMN_2": "months"}
+
+
+def colours(k: int = 12) -> dict[str, str]:
+    return {f"S{number + 1:02d}": COLOURS[number] for number in range(k)}
+
+
+def notebook() -> tuple[pd.DataFrame, pd.DataFrame]:
+    k = np.arange(2, 10)
+    curve = pd.DataFrame({"k": k, "inertia": 1e4 / k, "silhouette": k / 20})
+    curves = pd.concat([curve.assign(space=space) for space in ("none", "autoencoder")])
+    place = {"width": 0.5, "explained_x": 0.3, "explained_y": 0.2}
+    parts = [
+        pd.DataFrame({"segment": s, "x": [s, np.nan], "y": 1.0, "customers": [9.0, 20], **place})
+        for s in range(2)
+    ]
+    return curves, pd.concat(parts, ignore_index=True)
+
+
+def written(figure: Figure) -> list[str]:
+    """Every text in a figure, but the empty ones."""
+    return [text.get_text() for text in figure.findobj(Text) if text.get_text()]
+
+
 def png(figure: Figure) -> bytes:
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=50)
@@ -82,10 +126,12 @@ ALL: dict[str, Callable[[], Figure]] = {
     "distributions": lambda: figures.draw_distributions(cells()),
     "correlations": lambda: figures.draw_correlations(correlations()),
     "selection": lambda: draw_selection(candidates(), 0.9, 40),
-    "segments": lambda: figures.draw_segments(publication()),
+    "segments": lambda: figures.draw_segments(publication(), colours()),
     "profiles": lambda: figures.draw_profiles(
-        publication(), [name for name in publication() if name.startswith("COLUMN")]
+        publication(), [name for name in publication() if name.startswith("COLUMN")], colours()
     ),
+    "card": lambda: figures.draw_card(differences(), "S01", COLOURS[0], KINDS),
+    "notebook": lambda: draw_notebook(*notebook()),
     "training": lambda: figures.draw_training(curve()),
 }
 
@@ -102,20 +148,46 @@ def test_a_figure_is_a_picture_and_leaves_no_open_figure_behind(name: str) -> No
 
 
 def test_figures_drawn_side_by_side_are_the_pictures_of_one_after_the_other() -> None:
+    names = ["segments", "card", "training"]
     with ThreadPoolExecutor(4) as pool:
-        together = list(pool.map(lambda name: png(ALL[name]()), [*ALL] * 2))
-    assert together == [png(ALL[name]()) for name in ALL] * 2
+        together = list(pool.map(lambda name: png(ALL[name]()), names * 2))
+    assert together == [png(ALL[name]()) for name in names] * 2
 
 
 def test_every_segment_has_a_bar_for_customers_and_one_for_value() -> None:
-    (ax,) = figures.draw_segments(publication(k=5)).axes
-    widths = [bar.get_width() for container in ax.containers for bar in container]
-    assert sorted(widths) == pytest.approx(sorted([*publication(5)["share"]] * 2))
+    (ax,) = figures.draw_segments(publication(k=5), colours()).axes
+    customers, value = ([bar.get_width() for bar in container] for container in ax.containers)
+    assert customers == pytest.approx([*publication(5)["share"]])
+    assert value == pytest.approx([*publication(5)["value_share"]])
+
+
+def test_bars_have_their_segments_colours_and_the_largest_segment_is_on_top() -> None:
+    table = publication(k=3).assign(share=[0.2, 0.5, 0.3])
+    known = {"S01": COLOURS[4], "S02": COLOURS[7]}
+    (ax,) = figures.draw_segments(table, known).axes
+    for container in ax.containers:
+        assert [to_hex(bar.get_facecolor()) for bar in container] == [
+            COLOURS[7],
+            NEUTRAL,
+            COLOURS[4],
+        ]
+        heights = [bar.get_y() for bar in container]
+        assert heights == sorted(heights, reverse=True)
+    names = [text for text in written(ax.figure) if text in set(table["name"])]
+    assert names == ["S02", "S03", "S01"]
 
 
 def test_segments_without_a_value_show_customers_only() -> None:
-    (ax,) = figures.draw_segments(publication(k=3, value=False)).axes
+    (ax,) = figures.draw_segments(publication(k=3, value=False), colours()).axes
     assert sum(len(container) for container in ax.containers) == 3
+
+
+def test_a_share_that_is_not_told_has_no_bar_and_comes_last() -> None:
+    table = publication(k=3)
+    hidden = table.assign(share=[np.nan, 0.5, 0.3], value_share=[np.nan, 0.5, 0.3])
+    (ax,) = figures.draw_segments(hidden, colours()).axes
+    assert [bar.get_width() for bar in ax.containers[0]] == [0.5, 0.3, 0]
+    assert written(ax.figure).count("not told") == 2
 
 
 def drawn_lines(ax: Axes) -> list[np.ndarray]:
@@ -134,18 +206,24 @@ def test_the_curves_show_every_candidate_the_null_and_mark_the_chosen() -> None:
         assert np.allclose(drawn_lines(ax)[0][:, 1], candidates()[null])
 
 
+def hollow(ax: Axes) -> list[Line2D]:
+    lines = [line for line in ax.lines if line.get_markerfacecolor() == PAPER]
+    return [line for line in lines if len(line.get_xdata())]
+
+
 def test_a_k_whose_resamples_were_stopped_is_hollow() -> None:
     survival = draw_selection(candidates(), 0.9, 40).axes[2]
-    hollow = [line for line in survival.lines if line.get_markerfacecolor() == "white"]
-    assert [line.get_xdata().tolist() for line in hollow] == [[8, 9]]
-    assert "stopped early" in [text.get_text() for text in survival.get_legend().get_texts()]
+    assert [line.get_xdata().tolist() for line in hollow(survival)] == [[8, 9]]
+    assert "stopped early" in [text.get_text() for text in survival.texts]
+    whole = candidates().assign(resamples=lambda t: t["resamples"].clip(lower=40))
+    survival = draw_selection(whole, 0.9, 40).axes[2]
+    assert "stopped early" not in [text.get_text() for text in survival.texts]
 
 
 def test_where_every_k_was_stopped_every_one_is_hollow() -> None:
     table = candidates().assign(resamples=lambda t: t["resamples"].clip(upper=12))
     survival = draw_selection(table, 0.9, 40).axes[2]
-    hollow = [line for line in survival.lines if line.get_markerfacecolor() == "white"]
-    assert [line.get_xdata().tolist() for line in hollow] == [list(range(3, 10))]
+    assert [line.get_xdata().tolist() for line in hollow(survival)] == [list(range(3, 10))]
 
 
 def test_a_chosen_candidate_of_another_space_is_marked_by_its_silhouette_only() -> None:
@@ -156,28 +234,80 @@ def test_a_chosen_candidate_of_another_space_is_marked_by_its_silhouette_only() 
     for ax, height in ((left, 1e5 / 7), (right, 0.5)):
         marked = drawn_lines(ax)[-1]
         assert marked.tolist() == [[7, pytest.approx(height)]]  # its inertia is on another scale
-    assert [text.get_text() for text in right.texts] == ["k = 7, pca"]
+    assert "k = 7, pca" in [text.get_text() for text in right.texts]
+    assert "k = 7" in [text.get_text() for text in left.texts]
 
 
 def test_the_plain_rule_stands_beside_the_curves() -> None:
     rule = candidates().iloc[[0]].assign(space="plain rule", k=6, silhouette=0.3, chosen=False)
     _, right, *_ = draw_selection(pd.concat([candidates(), rule]), 0.9, 40).axes
     assert any(one.tolist() == [[6, 0.3]] for one in drawn_lines(right))
+    assert "the plain rule" in [text.get_text() for text in right.texts]
 
 
 def test_where_nothing_was_chosen_nothing_is_marked() -> None:
     for ax in draw_selection(candidates().assign(chosen=False), 0.9, 40).axes:
-        assert not ax.texts
+        assert not any("k =" in text.get_text() for text in ax.texts)
 
 
 def test_medians_are_written_and_coloured_from_the_lowest_to_the_highest_of_a_line() -> None:
     table = publication(k=3).assign(COLUMN_0=[0.0, 50.0, 100.0], COLUMN_1=12_345.0)
     (ax,) = figures.draw_profiles(table, ["COLUMN_0", "COLUMN_1"]).axes
-    assert [text.get_text() for text in ax.texts] == ["0", "50", "100", *["12.3k"] * 3]
-    colours = ax.collections[0].get_array()
-    assert colours.tolist() == [[0, 0.5, 1], [0, 0, 0]]
+    told = ["0", "50", "100", *["12.3k"] * 3, "Column 0", "Column 1"]
+    assert [text.get_text() for text in ax.texts] == told
+    assert ax.collections[0].get_array().tolist() == [[0, 0.5, 1], [0, 0, 0]]
     assert [label.get_text() for label in ax.get_xticklabels()] == ["S01", "S02", "S03"]
-    assert [label.get_text() for label in ax.get_yticklabels()] == ["Column 0", "Column 1"]
+    lines = [text.get_position()[1] for text in ax.texts[:6:3]]
+    assert ax.transData.transform((0, lines[0]))[1] > ax.transData.transform((0, lines[1]))[1]
+
+
+def test_a_median_that_is_not_told_has_an_empty_cell() -> None:
+    table = publication(k=3).assign(COLUMN_0=[0.0, np.nan, 100.0])
+    (ax,) = figures.draw_profiles(table, ["COLUMN_0"]).axes
+    assert [text.get_text() for text in ax.texts] == ["0", "100", "Column 0"]
+    assert ax.collections[0].get_array().mask.tolist() == [[False, True, False]]
+
+
+def test_over_its_medians_a_segment_has_its_colour() -> None:
+    (ax,) = figures.draw_profiles(publication(k=3), ["COLUMN_0"], colours(2)).axes
+    assert [to_hex(chip.get_facecolor()) for chip in ax.patches] == [*COLOURS[:2], NEUTRAL]
+
+
+@pytest.mark.parametrize(("k", "angle"), [(7, 0), (8, 35)])
+def test_many_names_are_turned_to_have_room(k: int, angle: float) -> None:
+    table = publication(k).assign(name="customers of a kind that is long")
+    (ax,) = figures.draw_profiles(table, ["COLUMN_0"]).axes
+    assert {label.get_rotation() for label in ax.get_xticklabels()} == {angle}
+    lines = {label.get_text().count("\n") + 1 for label in ax.get_xticklabels()}
+    assert lines == ({1} if angle else {3})
+
+
+def test_a_number_is_light_on_a_dark_cell_and_dark_on_a_light_one() -> None:
+    _, (ax,) = panels(1, 1, 2)
+    heat_map(ax, np.array([[0.0, 1.0]]), shades("#ffffff", "#0b4f5b"), np.array([["a", "b"]]))
+    assert [text.get_color() for text in ax.texts] == [DARK, LIGHT]
+
+
+def test_a_card_shows_the_five_strongest_differences_of_its_segment() -> None:
+    figure = figures.draw_card(differences(), "S01", COLOURS[3], KINDS)
+    (ax,) = figure.axes
+    *_, bars = ax.containers
+    assert [bar.get_width() for bar in bars] == [0.9, -0.8, 0.7, -0.6, 0.5]
+    assert {to_hex(bar.get_facecolor()) for bar in bars} == {COLOURS[3]}
+    assert [bar.get_y() for bar in bars] == sorted((bar.get_y() for bar in bars), reverse=True)
+    told = written(figure)
+    assert "Column 0" in told
+    assert "Column 5" not in told
+    assert "75% against 25%" in told
+    assert "12.3k against 20" in told
+    assert "7 months against 12 months" in told
+    assert "unknown against 3" in told
+
+
+def test_a_card_of_a_segment_that_may_not_be_told_of_says_so() -> None:
+    figure = figures.draw_card(differences(), "S09", COLOURS[3], KINDS)
+    assert written(figure) == ["Too small to be told of."]
+    assert not figure.axes[0].patches
 
 
 def test_each_pair_of_numbers_has_its_correlation_once() -> None:
@@ -185,9 +315,12 @@ def test_each_pair_of_numbers_has_its_correlation_once() -> None:
     table.loc[1, "COLUMN_0"] = -0.25
     table.loc[2, ["COLUMN_0", "COLUMN_1"]] = [0.5, 1.0]
     (ax,) = figures.draw_correlations(table).axes
-    assert [text.get_text() for text in ax.texts] == ["-25", "50", "100"]
+    told = ["-25", "50", "100", "Column 1", "Column 2"]
+    assert [text.get_text() for text in ax.texts] == told
     assert [label.get_text() for label in ax.get_xticklabels()] == ["Column 0", "Column 1"]
-    assert [label.get_text() for label in ax.get_yticklabels()] == ["Column 1", "Column 2"]
+    cells = ax.collections[0].get_array()
+    np.testing.assert_allclose(cells.compressed(), [0.375, 0.75, 1])
+    assert cells.mask.tolist() == [[False, True], [False, False]]
 
 
 def test_a_bar_that_would_leave_the_others_flat_is_cut_off_and_says_its_share() -> None:
@@ -205,7 +338,7 @@ def test_missing_values_are_bars_by_share_and_few_of_them_have_no_length() -> No
     (ax,) = figures.draw_missing(missing()).axes
     _, bars = ax.containers
     assert [bar.get_width() for bar in bars] == [0.04, 0]
-    assert [text.get_text() for text in ax.texts] == ["40 (4.0%)", "< 5"]
+    assert [text.get_text() for text in ax.texts] == ["40 (4.0%)", "< 5", "A", "B"]
 
 
 def test_training_is_drawn_beside_pca() -> None:
@@ -214,13 +347,54 @@ def test_training_is_drawn_beside_pca() -> None:
     assert set(pca.get_ydata()) == {1.1}
     np.testing.assert_array_equal(training.get_ydata(), curve()["training"])
     np.testing.assert_array_equal(held_out.get_ydata(), curve()["validation"])
+    away = {text.get_text(): text.xyann[1] for text in ax.texts}
+    assert away["held out"] > 0 > away["training"]
 
 
-@pytest.mark.parametrize("name", ["$x^", "5 $ and 6 $", r"$\frac$ \$", "a" * 300, "word " * 60])
-def test_any_name_is_written_as_it_is(name: str) -> None:
+HOSTILE = [
+    "$x^", "5 $ and 6 $", r"$\frac$ \$", "a" * 300, "word " * 60, "<script>alert(1)</script>",
+    "a\nb\tc\x00\x1f", "\u202ertl", "客户细分" * 20, "عملاء ذوو قيمة عالية", "",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+@pytest.mark.filterwarnings("error")
+def test_any_name_is_written_as_it_is_in_a_picture_that_can_be_read(
+    name: str, tmp_path: Path
+) -> None:
     table = publication(k=2).assign(name=[name, "other"]).rename(columns={"COLUMN_0": name})
-    assert png(figures.draw_segments(table))
-    assert png(figures.draw_profiles(table, [name]))
+    found = differences().assign(column=name)
+    for number, figure in enumerate(
+        (
+            figures.draw_segments(table, colours()),
+            figures.draw_profiles(table, [name], colours()),
+            figures.draw_card(found, "S01", COLOURS[0], {}),
+        )
+    ):
+        for suffix in ("svg", "png"):
+            keep(tmp_path / f"{number}.{suffix}", figure)
+        ElementTree.fromstring((tmp_path / f"{number}.svg").read_bytes())
+
+
+def test_a_name_stands_in_the_picture_letter_by_letter(tmp_path: Path) -> None:
+    table = publication(k=2).assign(name=["5 $ and <b> & 客户", "other"])
+    keep(tmp_path / "one.svg", figures.draw_segments(table, colours()))
+    assert "5 $ and &lt;b&gt; &amp; 客户" in (tmp_path / "one.svg").read_text()
+
+
+@pytest.mark.parametrize(
+    ("name", "lines"),
+    [
+        ("one two three", ["one two", "three"]), ("a" * 25, ["a" * 10, "a" * 9 + "…"]),
+        ("客户客户客户客户", ["客户客户客", "户客户"]), ("a\n b\x00c\ud800", ["a b c"]),
+        ("one two three four five", ["one two", "three…"]), ("5 $", [r"5 \$"]), ("", [""]),
+    ],
+)  # fmt: skip
+def test_a_long_name_has_two_lines_and_a_wide_letter_counts_for_two(
+    name: str, lines: list[str]
+) -> None:
+    assert wrapped(name, 10).split("\n") == lines
+    assert wrapped(name, 10, lines=1).count("\n") == 0
 
 
 @pytest.mark.parametrize(
@@ -230,7 +404,7 @@ def test_any_name_is_written_as_it_is(name: str) -> None:
 )  # fmt: skip
 def test_numbers_are_short(value: float, shown: str) -> None:
     (ax,) = figures.draw_profiles(publication(k=1).assign(x=value), ["x"]).axes
-    assert [text.get_text() for text in ax.texts] == [shown]
+    assert ax.texts[0].get_text() == shown
 
 
 def test_there_is_a_panel_per_number() -> None:
@@ -242,8 +416,8 @@ def test_there_is_a_panel_per_number() -> None:
 def test_few_and_many_segments_and_columns_fit(k: int, columns: int) -> None:
     table = publication(k, columns)
     names = [name for name in table if name.startswith("COLUMN")]
-    assert png(figures.draw_profiles(table, names))
-    assert png(figures.draw_segments(table))
+    assert png(figures.draw_profiles(table, names, colours()))
+    assert png(figures.draw_segments(table, colours()))
     assert png(figures.draw_correlations(correlations(columns)))
 
 
@@ -252,3 +426,17 @@ def test_nothing_missing_is_said_in_words() -> None:
     (ax,) = figures.draw_missing(nothing).axes
     assert [text.get_text() for text in ax.texts if text.get_text()]
     assert not ax.patches
+
+
+def test_no_figure_is_large(tmp_path: Path) -> None:
+    for name, draw in ALL.items():
+        keep(tmp_path / f"{name}.svg", draw())
+    assert max(path.stat().st_size for path in tmp_path.iterdir()) < 150_000
+
+
+def test_the_notebooks_map_shows_a_segment_on_everyone_and_tells_how_many_it_hides() -> None:
+    figure = draw_notebook(*notebook())
+    first = figure.axes[4]
+    assert [len(part.get_paths()) for part in first.collections] == [2, 1]
+    assert all(part.get_rasterized() for part in first.collections)
+    assert "20 not shown" in written(figure)

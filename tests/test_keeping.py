@@ -3,13 +3,17 @@
 import hashlib
 import json
 import pickle
+import re
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, BinaryIO
+from xml.etree import ElementTree
 from zipfile import BadZipFile
 
 import numpy as np
 import pandas as pd
 import pytest
+from matplotlib import rcParams
 from matplotlib.figure import Figure
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.decomposition import PCA
@@ -104,6 +108,62 @@ def test_a_figure_is_kept_as_a_png(tmp_path: Path) -> None:
     assert width == 2 * height > 200
 
 
+def figure(seed: int = 0, name: str = "one") -> Figure:
+    drawn = Figure(figsize=(3, 2))
+    ax = drawn.subplots()
+    ax.plot([1, 2, 3], marker="o", label=name)
+    ax.pcolormesh(np.random.default_rng(seed).random((4, 4)), rasterized=True)
+    ax.set_title(name, loc="left")
+    return drawn
+
+
+def ids_of(svg: bytes) -> list[str]:
+    return re.findall(rb'<[^>]* id="([^"]*)"', svg)
+
+
+def test_in_an_svg_text_stays_text_of_any_script(tmp_path: Path) -> None:
+    name = '客户 & مرحبا < id="x"'
+    picture = load(keep_as(tmp_path / "one.svg", figure(name=name)))
+    texts = [one.text for one in ElementTree.fromstring(picture).iter() if one.tag.endswith("text")]
+    assert name in texts
+    assert b"DejaVu" not in picture
+
+
+def test_an_svg_tells_nothing_of_when_and_with_what_it_was_made(tmp_path: Path) -> None:
+    picture = load(keep_as(tmp_path / "one.svg", figure()))
+    assert not re.search(rb"<dc:|[Mm]atplotlib v|20[0-9]{2}-[0-9]{2}", picture)
+
+
+def test_no_two_figures_on_a_page_have_an_id_in_common(tmp_path: Path) -> None:
+    pictures = [load(keep_as(tmp_path / f"{n}.svg", figure(seed=n))) for n in range(2)]
+    one, other = (ids_of(picture) for picture in pictures)
+    assert len(set(one)) == len(one) > 0
+    assert not set(one) & set(other)
+
+
+def test_what_an_svg_refers_to_is_in_it(tmp_path: Path) -> None:
+    picture = load(keep_as(tmp_path / "one.svg", figure()))
+    wanted = {*re.findall(rb'href="#([^"]*)"', picture), *re.findall(rb"url\(#([^)]*)\)", picture)}
+    assert wanted == set(ids_of(picture))
+
+
+def test_figures_kept_side_by_side_are_those_of_one_after_the_other(tmp_path: Path) -> None:
+    names = [f"{n}.{suffix}" for n in range(4) for suffix in ("svg", "png")]
+    settings = dict(rcParams)
+    with ThreadPoolExecutor(4) as pool:
+        together = list(pool.map(lambda n: keep(tmp_path / "a" / n, figure(int(n[0]))), names))
+    assert together == [keep(tmp_path / "b" / n, figure(int(n[0]))) for n in names]
+    assert dict(rcParams) == settings
+
+
+@pytest.mark.parametrize("suffix", ["svg", "png"])
+@pytest.mark.filterwarnings("error")
+def test_a_letter_that_matplotlib_cannot_draw_is_no_reason_for_a_warning(
+    suffix: str, tmp_path: Path
+) -> None:
+    assert keep(tmp_path / f"one.{suffix}", figure(name="客户 हिन्दी 😀"))
+
+
 @pytest.mark.parametrize("space", ["none", "pca"])
 def test_a_fitted_pipeline_computes_the_same_after_loading(space: str, tmp_path: Path) -> None:
     X = np.random.default_rng(0).lognormal(size=(60, 4))
@@ -164,17 +224,15 @@ def test_a_writer_that_stops_half_way_leaves_nothing_where_nothing_was(tmp_path:
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("name", ["table.parquet", "log.json", "one.png"])
+@pytest.mark.parametrize("name", ["table.parquet", "log.json", "one.png", "one.svg"])
 def test_the_same_content_gives_the_same_bytes_and_another_gives_others(
     name: str, tmp_path: Path
 ) -> None:
-    def figure(width: float) -> Figure:
-        return Figure(figsize=(width, 1))
-
     contents: dict[str, tuple[Any, Any, Any]] = {
         "table.parquet": (TABLE, TABLE.copy(), TABLE.assign(row=[2, 3, 5])),
         "log.json": ({"k": 7}, {"k": 7}, {"k": 8}),
-        "one.png": (figure(1), figure(1), figure(2)),
+        "one.png": (figure(), figure(), figure(seed=1)),
+        "one.svg": (figure(), figure(), figure(seed=1)),
     }
     one, same, other = (keep(tmp_path / str(i) / name, c) for i, c in enumerate(contents[name]))
     assert one == same != other
