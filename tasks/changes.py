@@ -5,12 +5,16 @@ from typing import Any
 
 import pandas as pd
 
+from tasks.small_counts import few, hidden
+
 SHIFTED = 0.1  # in standard deviations, or as population stability index: worth a word
 MOST_TOLD = 3
+NOT_TOLD = "–"  # noqa: RUF001 - an en dash, as in a table
 NOISE = {
     "boundary": "would if every number were 5 % off, as they lie at a boundary",
     "refit": "are put elsewhere by the new fit on the same numbers",
 }
+ENDS = ("joined", "left", "not_assessed")
 NOT_HERE = {"left": "left", "not_assessed": "not assessed"}
 
 
@@ -30,13 +34,11 @@ def changes_in_words(
     """
     if not changes or not rests or not changes["compared"]:
         return []
-    compared = f"the {changes['stayed'] + changes['moved']:,} customers compared"
     said = [
-        f"Since {rests['previous_month']}, {_percent(changes['churn'])} of {compared} "
-        f"have moved{_noise(changes['noise'])}.",
+        f"Since {rests['previous_month']}, {_percent(changes['churn'])} of "
+        f"{_compared(changes, min_cell)} have moved{_noise(changes['noise'])}.",
         *_causes(changes, min_cell),
-        f"{few(changes['joined'], min_cell)} joined, {few(changes['left'], min_cell)} left, "
-        f"{few(changes['not_assessed'], min_cell)} were not assessed: their rows were set aside.",
+        _ends(changes, min_cell),
     ]
     if changes["without_id"]:
         said.append(
@@ -53,7 +55,8 @@ def migration_lines(
 ) -> tuple[list[str], list[tuple[str, list[str]]]]:
     """The migration matrix as shares of last month's segments: columns, and lines of cells.
 
-    A cell of fewer than `min_cell` customers says no more than that.
+    A cell of fewer than `min_cell` customers says no more than that, and a cell that would give
+    it away by subtraction says nothing.
     """
     table = pd.DataFrame(migration)
     if table.empty:
@@ -69,22 +72,45 @@ def migration_lines(
     )
     order = [c for c in counts if c not in NOT_HERE.values()]
     order += [c for c in NOT_HERE.values() if c in counts]
+    is_hidden, counts = hidden(counts, min_cell)[order].to_numpy(), counts[order]
     lines = [
-        (str(of), [_cell(line[c], sum(line.values()), min_cell) for c in order])
-        for of, line in counts.to_dict("index").items()
+        (str(of), [_cell(*cell, sum(line), min_cell) for cell in zip(line, untold, strict=True)])
+        for of, line, untold in zip(counts.index, counts.to_numpy(), is_hidden, strict=True)
     ]
     return [str(c) for c in order], lines
 
 
-def few(customers: int, min_cell: int) -> str:
-    """A count of customers that is told only if it is large enough."""
-    return f"{customers:,}" if customers >= min_cell or not customers else f"< {min_cell}"
+def _cell(customers: int, is_hidden: bool, of: int, min_cell: int) -> str:
+    if 0 < customers < min_cell:
+        return f"< {min_cell}"
+    if is_hidden:
+        return NOT_TOLD
+    return f"{customers / of:.0%}" if customers else ""
 
 
-def _cell(customers: int, of: int, min_cell: int) -> str:
-    if not customers:
-        return ""
-    return f"{customers / of:.0%}" if customers >= min_cell else f"< {min_cell}"
+def _compared(changes: Mapping[str, Any], min_cell: int) -> str:
+    """How many were compared, unless a total less that number would be a small count."""
+    if any(0 < changes[name] < min_cell for name in ENDS):
+        return "the customers compared"
+    return f"the {changes['stayed'] + changes['moved']:,} customers compared"
+
+
+def _ends(changes: Mapping[str, Any], min_cell: int) -> str:
+    """Both months' totals are known, and so is who joined less who is here no more."""
+    told = _told_together({name: changes[name] for name in ENDS}, min_cell)
+    return (
+        f"Joined: {told['joined']}; left: {told['left']}; not assessed, as their rows were set "
+        f"aside: {told['not_assessed']}."
+    )
+
+
+def _told_together(counts: Mapping[str, int], min_cell: int) -> dict[str, str]:
+    """Counts whose sum is known, in words."""
+    is_hidden = hidden(pd.DataFrame({"customers": counts}), min_cell, row_totals=False)["customers"]
+    return {
+        name: few(n, min_cell) if 0 < n < min_cell or not is_hidden[name] else "not told"
+        for name, n in counts.items()
+    }
 
 
 def _noise(noise: Mapping[str, Any] | None) -> str:
@@ -94,7 +120,8 @@ def _noise(noise: Mapping[str, Any] | None) -> str:
 
 
 def _causes(changes: Mapping[str, Any], min_cell: int) -> list[str]:
-    told = [f"{name} {few(n, min_cell)}" for name, n in changes["causes"].items() if n]
+    counts = _told_together(changes["causes"], min_cell)
+    told = [f"{name} {counts[name]}" for name, n in changes["causes"].items() if n]
     return [f"Causes: {', '.join(told)}."] if told else []
 
 

@@ -5,8 +5,8 @@ from typing import Any
 
 import pandas as pd
 
-from tasks.changes import few
 from tasks.matching import sorted_ids
+from tasks.small_counts import few
 from tasks.source import PlantedMoves
 
 # By place in the year: how many move, from which usage pattern to which ("": any).

@@ -2,7 +2,9 @@
 
 from typing import Any
 
-from tasks.changes import changes_in_words, few, migration_lines
+import pytest
+
+from tasks.changes import changes_in_words, migration_lines
 
 RESTS = {"previous_month": "2026-08", "gap": 0}
 
@@ -30,11 +32,31 @@ def test_a_first_month_has_nothing_to_compare_with() -> None:
 
 
 def test_churn_stands_beside_its_noise_floor_and_small_counts_are_not_told() -> None:
-    said = " ".join(changes_in_words(changes(), RESTS, 5))
+    said = " ".join(changes_in_words(changes(left=6), RESTS, 5))
     assert "10.0% of the 1,000 customers compared have moved; 1.8% would" in said
-    assert "boundary < 5, behaviour 97" in said
-    assert "20 joined, < 5 left, 0 were not assessed" in said
+    assert "Joined: 20; left: 6; not assessed, as their rows were set aside: 0." in said
+    assert "< 5" in said
     assert "refit" not in said
+
+
+def test_of_the_moves_no_cause_is_told_that_would_give_a_small_one_away() -> None:
+    causes = {"refit": 40, "boundary": 3, "behaviour": 57}
+    assert "refit not told, boundary < 5, behaviour 57" in " ".join(
+        changes_in_words(changes(causes=causes), RESTS, 5)
+    )
+
+
+def test_who_joined_and_left_is_not_told_where_two_totals_would_give_the_third_away() -> None:
+    few_left = changes(joined=60, left=2, not_assessed=30)
+    said = " ".join(changes_in_words(few_left, RESTS, 5))
+    assert "Joined: 60; left: < 5; not assessed, as their rows were set aside: not told." in said
+
+
+@pytest.mark.parametrize("end", ["joined", "left", "not_assessed"])
+def test_how_many_were_compared_is_not_told_where_it_would_give_the_others_away(end: str) -> None:
+    ends = {"joined": 20, "left": 6, "not_assessed": 0}
+    assert "1,000" in " ".join(changes_in_words(changes(**ends), RESTS, 5))
+    assert "1,000" not in " ".join(changes_in_words(changes(**ends | {end: 4}), RESTS, 5))
 
 
 def test_a_gap_a_split_and_drift_are_told() -> None:
@@ -61,10 +83,19 @@ def test_the_matrix_is_in_shares_of_last_months_segments() -> None:
     ]  # fmt: skip
     columns, lines = migration_lines(cells, 5)
     assert columns == ["S01", "S02", "left", "not assessed"]
-    assert lines == [("S01", ["90%", "6%", "", "< 5"]), ("S02", ["", "50%", "50%", ""])]
+    assert lines == [("S01", ["90%", "–", "", "< 5"]), ("S02", ["", "50%", "50%", ""])]  # noqa: RUF001
     assert migration_lines([], 5) == ([], [])
     assert migration_lines([cell(None, "S01", "joined", 70)], 5) == ([], [])
 
 
-def test_a_count_is_told_from_the_smallest_cell_on() -> None:
-    assert [few(n, 5) for n in (0, 4, 5, 1234)] == ["0", "< 5", "5", "1,234"]
+def test_in_the_matrix_no_small_cell_can_be_computed_from_totals() -> None:
+    sizes = [[90, 3, 20], [80, 30, 10], [70, 60, 50]]
+    cells = [
+        cell(f"S{i}", f"S{j}", "stayed" if i == j else "moved", n)
+        for i, line in enumerate(sizes)
+        for j, n in enumerate(line)
+    ]
+    _, lines = migration_lines(cells, 5)
+    assert [line for _, line in lines] == [
+        ["80%", "< 5", "–"], ["67%", "–", "–"], ["39%", "33%", "28%"],  # noqa: RUF001
+    ]  # fmt: skip
