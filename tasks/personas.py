@@ -3,6 +3,7 @@
 A pattern is data (column, bound, cutoff) and stays data: no text is ever run.
 """
 
+import math
 import operator
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import NamedTuple
@@ -89,6 +90,34 @@ def places_nearby(table: pd.DataFrame, cutoff: Cutoff) -> list[float]:
         return []
     ranks = np.clip(np.mean(same_side < cutoff.value) + STEPS, 0, 1)
     return [float(value) for value in np.unique(np.quantile(same_side, ranks, method="nearest"))]
+
+
+def readable_cutoff(values: np.ndarray, cutoff: float, slack: float, tiny: float) -> float:
+    """A cutoff with few digits that divides the values as this one does, but for a few.
+
+    At most `slack` of them change sides; where at most `tiny` of those above 0 would, it is 0.
+    """
+    ordered = np.sort(values)
+    n_below = int((ordered <= cutoff).sum())
+    users = ordered[ordered > 0]
+    if ordered[0] == 0 < cutoff and (users <= ordered[n_below - 1]).sum() <= tiny * len(users):
+        return 0.0
+    may_change = int(slack * len(ordered))
+    low = ordered[max(0, n_below - 1 - may_change)]
+    high = ordered[min(len(ordered) - 1, n_below + may_change)]
+    return shortest_between(float(low), float(high))
+
+
+def shortest_between(low: float, high: float) -> float:
+    """The number with the fewest digits that is at least `low` and below `high`."""
+    if low <= 0 < high:
+        return 0.0
+    for exponent in range(math.floor(math.log10(max(abs(low), abs(high)))) + 1, -16, -1):
+        step = 10.0**exponent
+        rounded = round(math.ceil(low / step) * step, -exponent)
+        if low <= rounded < high:
+            return rounded
+    return low
 
 
 def _moved(persona: Persona, cutoff: Cutoff, value: float) -> Persona:

@@ -21,6 +21,7 @@ AUDITS: Mapping[str, str] = MappingProxyType(
     {
         "reference": "The reference table's segments",
         "subsamples": "Seven segments among other customers",
+        "names": "Segments called after the personas",
         "truth": "Planted segments, and noise",
         "confidence": "Confidence against what came true",
         "filters": "Noise columns and near-copies",
