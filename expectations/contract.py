@@ -32,14 +32,15 @@ RULES_TAKEN = ("columns", "customers", "few_refused", "rows")
 COLUMNS_TAKEN = (
     *("segment", "confidence", "runner_up", "name", "size", "share", "size_change"),
     *("value", "value_share", "from_birth", "joined", "entered", "exited", "gone"),
-    *("churn", "refit", "typical", "customer_id", "segment_id"),
+    *("churn", "refit", "typical", "customer_id", "segment_id", "persona", "code", "care"),
+    *("matched", "retention", "campaign", "colour", "next_product", "likeness"),
 )
 
 
 class Contract(Part):
     """A customer table's contract. Raises `InputError` from `load_contract` when it is wrong."""
 
-    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]+$")]
+    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,80}$")]
     id: Identifier
     value: str | None = None
     rows: Rows = Rows()

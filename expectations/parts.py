@@ -6,6 +6,8 @@ from typing import Annotated, Any, Literal, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+LONGEST_ID = 200  # letters: what the segment store has room for
+
 Use = Literal["segment", "describe", "objection", "ignore"]
 Text = Annotated[str, Field(min_length=1)]
 Number = Annotated[float, Field(strict=True, allow_inf_nan=False)]
@@ -43,7 +45,10 @@ class Part(BaseModel):
 
 
 class Identifier(Part):
-    """The column that tells customers apart, and what an id looks like (a full match)."""
+    """The column that tells customers apart, and what an id looks like (a full match).
+
+    It has at most `LONGEST_ID` letters.
+    """
 
     column: str
     pattern: Text = ".+"
@@ -230,8 +235,11 @@ class Rows(Part):
 
 
 def anchored(pattern: str) -> str:
-    r"""A pattern that must match the whole text; `\Z`, since `$` lets a line break pass."""
-    return rf"\A(?:{pattern})\Z"
+    r"""A pattern that must match the whole of a text that a database has room for.
+
+    `\Z`, since `$` lets a line break pass.
+    """
+    return rf"\A(?=[\s\S]{{1,{LONGEST_ID}}}\Z)(?:{pattern})\Z"
 
 
 # Which fields are allowed below which key of the YAML, or below which test of a rule.

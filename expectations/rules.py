@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from expectations.contract import Contract
 from expectations.masks import ROW_TESTS, TABLE_TESTS, WITNESSES
-from expectations.parts import Column, Identity
+from expectations.parts import LONGEST_ID, Column, Identity
 from expectations.rule import (
     FINITE,
     NUMBER,
@@ -416,6 +416,8 @@ def publication_rules(
         row_count(k, k, "one profile per segment"),
         not_null("segment"),
         unique("segment", "refuse", "one profile per segment"),
+        not_null("name"),
+        unique("name", "refuse", "no two segments have one name"),
         one_of("segment.known", "segment", segments, "refuse", "every profile is of a segment"),
         *bounded("size", smallest, max(1, customers)),
         figure("size", "total", float(customers), float(customers), total),
@@ -521,7 +523,7 @@ def _id_rules(contract: Contract) -> Iterable[Rule]:
     yield readable(name)
     yield not_null(name, "set_aside")
     yield unique(name, "set_aside", f"{name} is not doubled")
-    says = f"{name} looks like {pattern}"
+    says = f"{name} looks like {pattern} and has at most {LONGEST_ID} letters"
     yield Rule(f"{name}.matches", "matches", (name,), "set_aside", says, {"pattern": pattern})
 
 

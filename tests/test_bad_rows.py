@@ -56,7 +56,7 @@ DEFECTS: Mapping[str, Broken] = {
         "CUST_ID",
         lambda at, row: f"K-{at}",
         ("CUST_ID.matches",),
-        "CUST_ID looks like C[0-9]{5}",
+        "CUST_ID looks like C[0-9]{5} and has at most 200 letters",
     ),
     "missing": Broken("BALANCE", always(""), ("BALANCE.not_null",), "BALANCE is not missing"),
     "negative": Broken("BALANCE", always("-77.125"), ("BALANCE.between",), LIES),

@@ -435,3 +435,14 @@ def test_a_contract_is_loaded_by_name_or_from_a_file(tmp_path: Path, ccdata: Con
     file.write_text(SHOP)
     assert load_contract(str(file)).name == "shop"
     assert load_contract("ccdata") == ccdata
+
+
+def test_an_id_that_the_store_has_no_room_for_matches_no_pattern() -> None:
+    import re
+
+    from expectations.parts import LONGEST_ID, anchored
+    from tasks.tables import assignments
+
+    assert assignments.c.customer_id.type.length == LONGEST_ID
+    assert re.match(anchored(".+"), "x" * LONGEST_ID)
+    assert not re.match(anchored(".+"), "x" * (LONGEST_ID + 1))

@@ -290,12 +290,15 @@ def test_a_candidate_without_a_smallest_share_is_not_chosen() -> None:
     assert broken(verdict) == {"smallest_share.not_null": 1}
 
 
-def test_a_profile_without_a_segment_refuses() -> None:
+def test_a_profile_without_a_segment_or_with_the_name_of_another_refuses() -> None:
     profiles = pd.DataFrame(
-        {"segment": ["S01", None], "size": [6, 4], "share": [0.6, 0.4], "value_share": np.nan}
-    )
-    verdict = check("publication", profiles, rules.publication_rules(("S01", "S02"), 10))
-    assert broken(verdict) == {"segment.not_null": 1}
+        {"segment": ["S01", None], "name": ["Spenders", "Others"], "size": [6, 4],
+         "share": [0.6, 0.4], "value_share": np.nan}
+    )  # fmt: skip
+    asked = rules.publication_rules(("S01", "S02"), 10)
+    assert broken(check("publication", profiles, asked)) == {"segment.not_null": 1}
+    one_name = profiles.assign(segment=["S01", "S02"], name="Spenders")
+    assert broken(check("publication", one_name, asked)) == {"name.unique": 2}
 
 
 def test_thirty_customers_scaled_well_pass_their_gate() -> None:
