@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from deployments import console, demo, months, records
+from deployments import console, demo, lists, months, records
 from deployments.console import Shown
 from deployments.options import (
     DONE,
@@ -69,6 +69,7 @@ app = typer.Typer(
 months.register(app)
 demo.register(app)
 records.register(app)
+lists.register(app)
 
 
 @app.command()

@@ -145,8 +145,15 @@ class Shown:
         """One customer of a run."""
         if self.as_json:
             return print_json({name: _without_infinity(value) for name, value in found.items()})
+        if why := found.get("why"):
+            self._line(why["says"], style="bold")
+            for name, word in (("towards", "for it"), ("away", "against it")):
+                for one in why[name]:
+                    self._line(f"  {word}: {one['says']}")
         for name, value in found.items():
-            self.out.print(f"{name}: {'-' if value is None else value}", markup=False)
+            if name != "why":
+                self.out.print(f"{name}: {'-' if value is None else value}", markup=False)
+        return None
 
     def verdict(self, verdict: "Verdict", log: Mapping[str, Any], refused: Path | None) -> None:
         """What the raw gate says of a source."""
@@ -199,6 +206,30 @@ class Shown:
         if told["quarantine"]:
             self._line(f"set aside, with reasons: {told['quarantine']}")
         self._line(f"scored customers: {told['output']}")
+        return None
+
+    def exported(self, told: Mapping[str, Any]) -> None:
+        """The campaign lists of a destination, and where they are."""
+        if self.as_json:
+            return print_json(told)
+        for folder in told["finished"]:
+            self._line(f"an export that was broken off is finished first: {folder}")
+        if told["is_new"]:
+            like = f" There is one called {told['like']}." if told["like"] else ""
+            self._line(f"{told['destination']} is a new destination, and gets the whole.{like}")
+        elif told["kind"] == "whole":
+            self._line("nobody knows whether the export before came, so this one is whole")
+        with_lift = told["base_rate"] is not None
+        table = _table("segment", "", "customers", "control", *(["lift to see"] * with_lift))
+        for one in told["segments"]:
+            counts = (_few(one["customers"]), _few(one["control"]))
+            lift = [_lift(one["lift"], one["too_small"])] if with_lift else []
+            _add_row(table, one["segment_id"], one["segment"], *counts, *lift)
+        self.out.print(table)
+        counts = told["counts"]
+        changed = ", ".join(f"{_few(counts[one])} {one}" for one in ("entered", "left", "erased"))
+        self._line(f"number {told['number']} for {told['destination']}: {changed}")
+        self._line(f"lists {told['folder']}")
         return None
 
     def sample(self, written: Mapping[str, Any]) -> None:
@@ -339,6 +370,15 @@ def error_of(state: "State") -> Exception:
     """The error that failed a flow run."""
     error = state.result(raise_on_failure=False)
     return error if isinstance(error, Exception) else ResegmentError(state.message or "failed")
+
+
+def _few(count: int | None) -> str:
+    """A count as it may be shown."""
+    return "few" if count is None else f"{count:,}"
+
+
+def _lift(lift: float | None, too_small: bool) -> str:
+    return "too small to see any" if lift is None or too_small else f"+{lift:.2%}"
 
 
 def _table(*columns: str, padding: int = 1) -> Any:

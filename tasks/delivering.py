@@ -11,12 +11,14 @@ import pandas as pd
 from tasks import reporting
 from tasks.base import open_if_there
 from tasks.clustering import CHAMPION
+from tasks.ingestion import OBJECTIONS
 from tasks.modelfile import StoredModel, stored_as
+from tasks.objections import remember
 from tasks.order import Base, Published
 from tasks.published import run_line
 from tasks.publishing import Publication, decide, publish, record
 from tasks.run import Run
-from tasks.store import open_store
+from tasks.store import Store, open_store
 
 OF_A_SEGMENT = ("size", "share", "value", "value_share", "size_change", "from_birth", "name")
 
@@ -27,6 +29,7 @@ def deliver(url: str, run: Run, at: str, decision: Mapping[str, Any] | None = No
     Doing it twice changes nothing. Raises `Superseded` where what the run rests on has changed.
     """
     store = open_store(url, run.manifest["origin"])
+    _remember_objections(store, run)
     done = publish(store, publication_of(run, at, decision))
     run.note(
         status="published",
@@ -47,9 +50,22 @@ def note_in_store(url: str, run: Run, decision: Mapping[str, Any] | None = None)
     store = open_if_there(url, run.manifest["origin"], run.asked_for["publish"] != "never")
     if store is None:
         return
+    if run.manifest["status"] != "refused":
+        _remember_objections(store, run)
     record(store, {**facts_of(run), "status": run.manifest["status"]})
     if decision is not None:
         decide(store, run.id, decision)
+
+
+def _remember_objections(store: Store, run: Run) -> None:
+    """Tell the store who objected in the run's source, where its contract has such a column.
+
+    Of those whose row was set aside nobody knows, so only who was kept counts as not objecting.
+    """
+    if (objecting := run.part(OBJECTIONS)) is not None:
+        month = pd.Period(run.manifest["month"], "M")
+        kept = run.read(run.path("clean"))[run.contract.id.column]
+        remember(store, month, run.read(objecting)["hash"], kept)
 
 
 def publication_of(run: Run, at: str, decision: Mapping[str, Any] | None = None) -> Publication:

@@ -1,6 +1,5 @@
 """Customers and publications that leave the store, so that their bytes leave its pages too."""
 
-import hashlib
 import hmac
 from collections.abc import Callable, Collection, Iterable, Sequence
 from datetime import datetime
@@ -16,10 +15,13 @@ from tasks.published import loaded_runs, publications_in
 from tasks.store import Store, changing, store_row
 from tasks.tables import (
     assignments,
+    audiences,
     decisions,
     erasures,
+    exports,
     migration,
     models,
+    removals,
     runs,
     segments,
     tombstones,
@@ -36,8 +38,8 @@ class Tombstones(NamedTuple):
 
     @property
     def sha256(self) -> str:
-        """Changes with who was forgotten; tells nobody who."""
-        return hashlib.sha256(" ".join(sorted(self.hashes)).encode()).hexdigest()
+        """Changes with who was forgotten, and with the store; tells nobody who."""
+        return hmac.digest(self.secret, " ".join(sorted(self.hashes)).encode(), "sha256").hex()
 
     def hash_of(self, customer: str) -> str:
         """The keyed hash of an id: without the key nobody can try ids out."""
@@ -77,13 +79,16 @@ def tombstones_in(connection: sa.Connection) -> Tombstones:
 def forget(store: Store, customers: Iterable[str], at: datetime | str) -> Forgotten:
     """Erase customers from every publication and leave a tombstone each.
 
-    Their rows are counted by run and segment, so that sizes stay reconcilable. If it was killed or
-    failed half-way, the same call ends what it began. Backups and a server's write-ahead log are
-    beyond its reach. Raises `OutsideError` when the database fails, or is read all the time.
+    Their rows are counted by run and segment, so that sizes stay reconcilable. Their ids wait in
+    `removals` for the next export to each destination that has them, and nowhere else. If it was
+    killed or failed half-way, the same call ends what it began. Backups and a server's write-ahead
+    log are beyond its reach. Raises `OutsideError` when the database fails, or is read all the
+    time.
     """
     wanted = sorted(set(customers))
     with changing(store) as (connection, _):
         erased = [_erase(connection, run_id, wanted, at) for run_id in loaded_runs(connection)]
+        _take_from_destinations(connection, wanted)
         _bury(connection, wanted, at)
     scrub(store)
     rows = pd.concat(erased) if erased else pd.DataFrame({"customer_id": []})
@@ -124,12 +129,31 @@ def note_erased(
         connection.execute(sa.insert(erasures).values(**line, erased_at=at))
 
 
+def _take_from_destinations(connection: sa.Connection, customers: Sequence[str]) -> None:
+    """Move customers from what destinations have to what these have yet to be told."""
+    for start in range(0, len(customers), AT_ONCE):
+        theirs = audiences.c.customer_id.in_(customers[start : start + AT_ONCE])
+        had = sa.select(exports.c.destination, audiences.c.customer_id).distinct()
+        had = had.join(exports, exports.c.id == audiences.c.export_id)
+        had = had.where(theirs, exports.c.number.is_not(None))
+        names = ["destination", "customer_id"]
+        connection.execute(sa.insert(removals).from_select(names, had))
+        connection.execute(sa.delete(audiences).where(theirs))
+
+
 def _bury(connection: sa.Connection, customers: Sequence[str], at: datetime | str) -> None:
     known = tombstones_in(connection)
     new = {known.hash_of(one) for one in customers} - known.hashes
     if new:
         rows = [{"hash": one, "forgotten_at": at} for one in sorted(new)]
         connection.execute(sa.insert(tombstones), rows)
+
+
+def untold(store: Store) -> list[str]:
+    """Destinations that have yet to be told of customers who were forgotten."""
+    names = sa.select(removals.c.destination).distinct().order_by(removals.c.destination)
+    with store.database.reading() as connection:
+        return list(connection.execute(names).scalars())
 
 
 def drop_publications(store: Store, before: pd.Period) -> list[str]:
@@ -173,7 +197,7 @@ def scrub(store: Store) -> None:
     with store.database.alone() as connection:
         if not store.database.path:
             connection.exec_driver_sql("SET statement_timeout = 0")
-            for table in (assignments, segments, models):
+            for table in (assignments, segments, models, audiences, removals):
                 connection.exec_driver_sql(f"VACUUM (FULL) {table.name}")
             return
         connection.exec_driver_sql("VACUUM")
@@ -183,3 +207,10 @@ def scrub(store: Store) -> None:
             f"the rows are deleted, but {store.database.shown} is being read, and its log still "
             "holds them. Close what reads it, and run the command again."
         )
+
+
+def scrub_told(store: Store) -> None:
+    """The same for ids of which every destination has been told; SQLite's are gone by that."""
+    if not store.database.path:
+        with store.database.alone() as connection:
+            connection.exec_driver_sql(f"VACUUM (FULL) {removals.name}")

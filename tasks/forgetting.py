@@ -1,4 +1,4 @@
-"""Customers leave: the segment stores first, then every file below the runs folder.
+"""Customers leave: the segment stores first, then every file below the runs folder, and lists.
 
 In this order a killed call has left a tombstone, and the same call ends what it began.
 """
@@ -13,6 +13,8 @@ import pandas as pd
 
 from expectations.errors import OutsideError
 from tasks import erasing, keeping
+from tasks.destinations import folders_of
+from tasks.listfiles import ERASED_LIST, TOLD
 from tasks.published import run_lines
 from tasks.run import MANIFEST, QUARANTINE, Busy, Run
 from tasks.runs import list_runs
@@ -38,6 +40,8 @@ class Forgotten(NamedTuple):
         How many were in files, in how many runs, and in how many files beside the runs.
     elsewhere : sequence of str
         Stores that runs were published to, and that were not asked.
+    untold : sequence of str
+        Destinations of campaign lists that have yet to be told, by the next export to each.
     """
 
     customers: int
@@ -47,12 +51,13 @@ class Forgotten(NamedTuple):
     runs: int
     files_beside: int
     elsewhere: Sequence[str]
+    untold: Sequence[str]
 
 
 def forget(
     stores: Sequence[Store], runs: Path, customers: Iterable[str], at: datetime
 ) -> Forgotten:
-    """Erase customers from the stores and from every file below `runs`.
+    """Erase customers from the stores, from every file below `runs`, and from campaign lists.
 
     Each store keeps a tombstone of them, also of who was nowhere: found again in a source, the id
     counts as an objection. Backups are beyond its reach.
@@ -76,6 +81,7 @@ def forget(
             busy.append(run_id)
     columns = {OURS, *(one["contract"]["content"]["id"]["column"] for one in known.values())}
     beside = list(_erase_beside(runs.resolve(), known, wanted, columns))
+    beside += _erase_from_lists(stores, wanted)
     if busy:
         raise OutsideError(
             f"{len(busy)} of {len(known)} runs are being worked on and could not be cleaned: "
@@ -89,6 +95,7 @@ def forget(
         runs=sum(map(bool, cleaned)),
         files_beside=len(beside),
         elsewhere=sorted(set(published_elsewhere(known.values(), stores).values())),
+        untold=sorted({name for store in stores for name in erasing.untold(store)}),
     )
 
 
@@ -104,6 +111,12 @@ def in_words(told: Forgotten) -> str:
     if told.elsewhere:
         stores = ", ".join(told.elsewhere)
         said += f" Runs were published to {stores}, too: run it again with --store for each."
+    if told.untold:
+        n = len(told.untold)
+        said += (
+            f" {n:,} destination{'s have' if n > 1 else ' has'} yet to be told: "
+            f"{', '.join(told.untold)}. The next export to each does it."
+        )
     return said
 
 
@@ -239,10 +252,28 @@ def _erase_beside(
     """Take customers out of files that belong to no run; who was in each that was rewritten."""
     with keeping.outside(f"{runs}", AGAIN[:-1]):
         for path in _files_below(runs):
-            is_beside = path.relative_to(runs).parts[0] not in known
+            is_beside = path.relative_to(runs).parts[0] not in known and not _is_told(path)
             if is_beside and (found := without(path, customers, columns)):
                 keeping.keep(path, found.content)
                 yield found.found
+
+
+def _erase_from_lists(
+    stores: Iterable[Store], customers: frozenset[str]
+) -> Iterator[frozenset[str]]:
+    """Take customers out of campaign lists that still lie where they were written."""
+    as_text = customers | {f"'{one}" for one in customers}  # what is harmless to a spreadsheet
+    for folder in (folder for store in stores for folder in folders_of(store)):
+        with keeping.outside(f"{folder}", AGAIN[:-1]):
+            for path in _files_below(folder):
+                if not _is_told(path) and (found := without(path, as_text, {OURS})):
+                    keeping.keep(path, found.content)
+                    yield found.found & customers
+
+
+def _is_told(path: Path) -> bool:
+    """Whether a file tells a destination whom to erase: there they stay until it has done so."""
+    return path.stem == ERASED_LIST and path.with_name(TOLD).exists()
 
 
 def _files_below(folder: Path) -> list[Path]:

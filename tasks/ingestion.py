@@ -32,6 +32,7 @@ __all__ = [
 
 Forgotten = Callable[[np.ndarray], np.ndarray]
 
+OBJECTIONS = "objections.parquet"
 SHOWN = 60  # characters of an unreadable cell
 
 
@@ -64,17 +65,21 @@ def read_customers(
     contract: Contract,
     options: SourceOptions,
     is_forgotten: Forgotten = nobody_forgotten,
+    hash_of: Callable[[str], str] | None = None,
 ) -> Outcome:
     """Read the customers who do not object, as the stage `raw`.
 
     The table holds the id, the kept columns in the contract's order, `_row` (line of a text file,
     row of a Parquet file, from 1) and `_unreadable` (JSON of column -> what stood there, with `*`
     for a row that has too many or too few cells; null where all could be read). Customers whose
-    ids `is_forgotten` counts as objecting. Raises `InputError` where no table with the contract's
-    columns can be formed.
+    ids `is_forgotten` counts as objecting. Of those who object themselves `hash_of` their ids is
+    learned, and no more. Raises `InputError` where no table with the contract's columns can be
+    formed.
     """
     source = _open(fetched, contract, options)
-    objecting = _objecting(source.cells, contract, is_forgotten)
+    ids = read_id(source.cells[contract.id.column]).values
+    own = _with_same_id(own_objections(source.cells, contract), ids)
+    objecting = own | forgotten_among(ids, is_forgotten)
     cells = source.cells.filter(pa.array(~objecting))
     if not cells.num_rows:
         raise InputError(f"{fetched.name}: {nobody(len(objecting), contract)}")
@@ -88,7 +93,12 @@ def read_customers(
         "decimal": decimal if source.log["format"] == "csv" else "",
         "sha256": fetched.sha256,
     }
-    return Outcome(to_frame(cells, contract, decimal), log=log)
+    learned = {}
+    if hash_of and contract.objections:
+        theirs = ids.filter(pa.array(own)).drop_null().unique().to_pylist()
+        hashes = pd.Series(sorted(map(hash_of, theirs)), dtype="str")
+        learned = {OBJECTIONS: pd.DataFrame({"hash": hashes})}
+    return Outcome(to_frame(cells, contract, decimal), learned, log)
 
 
 def _open(fetched: Fetched, contract: Contract, options: SourceOptions) -> _Source:
@@ -132,14 +142,12 @@ def forgotten_among(ids: pa.ChunkedArray, is_forgotten: Forgotten) -> np.ndarray
     return forgotten
 
 
-def _objecting(cells: pa.Table, contract: Contract, is_forgotten: Forgotten) -> np.ndarray:
+def _with_same_id(objecting: np.ndarray, ids: pa.ChunkedArray) -> np.ndarray:
     """Tell the rows of those who object: with such a flag, or with the id of one who has it."""
-    ids = read_id(cells[contract.id.column]).values
-    objecting = own_objections(cells, contract)
-    if objecting.any():
-        theirs = ids.filter(pa.array(objecting)).drop_null().unique()
-        objecting |= pc.is_in(ids, theirs).to_numpy()
-    return objecting | forgotten_among(ids, is_forgotten)
+    if not objecting.any():
+        return objecting
+    theirs = ids.filter(pa.array(objecting)).drop_null().unique()
+    return objecting | pc.is_in(ids, theirs).to_numpy()
 
 
 def to_frame(cells: pa.Table, contract: Contract, decimal: str) -> pd.DataFrame:

@@ -11,7 +11,7 @@ import sqlalchemy as sa
 
 from tasks.published import loaded_runs, publications_in
 from tasks.store import Store, changing
-from tasks.tables import ASSIGNED, assignments
+from tasks.tables import ASSIGNED, MAY_BE_MISSING, assignments
 
 BLOCK = 125_000  # rows that are loaded at once
 
@@ -37,7 +37,8 @@ def load_assignments(
 
 def as_arrow(table: pd.DataFrame, run_id: str) -> pa.Table:
     """Assignments in the order of the key: an index that grows at its end is quick to fill."""
-    given = {str(name): pa.array(table[name], from_pandas=True) for name in table}
+    missing = {name: pa.nulls(len(table)) for name in MAY_BE_MISSING}
+    given = missing | {str(name): pa.array(table[name], from_pandas=True) for name in table}
     given["run_id"] = pa.repeat(run_id, len(table))
     rows = pa.Table.from_arrays(
         [given[one.name].cast(one.type) for one in ASSIGNED], schema=ASSIGNED

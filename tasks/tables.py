@@ -14,7 +14,7 @@ import sqlalchemy as sa
 
 ORIGINS = ("real", "synthetic")
 VERSION_TABLE = "resegment_version"  # a database may hold other things that alembic looks after
-HEAD = "0001"  # the newest migration; a test holds it against the folder
+HEAD = "0002"  # the newest migration; a test holds it against the folder
 
 TABLES = sa.MetaData()
 
@@ -41,7 +41,8 @@ class Instant(sa.TypeDecorator):
 
 
 RUN_ID, SEGMENT, MONTH, WORD = sa.String(64), sa.String(16), sa.String(7), sa.String(16)
-SHA256, LINE = sa.String(64), sa.String(200)
+SHA256, LINE, DESTINATION = sa.String(64), sa.String(200), sa.String(40)
+CUSTOMER = sa.String(200).with_variant(sa.String(200, "C"), "postgresql")
 JSON = sa.JSON(none_as_null=True)
 
 store_table = sa.Table(
@@ -116,10 +117,7 @@ assignments = sa.Table(
     TABLES,
     # no foreign key: rows are loaded before their run is entered, and invisible until then
     sa.Column("run_id", RUN_ID, primary_key=True),
-    sa.Column(
-        "customer_id", sa.String(200).with_variant(sa.String(200, "C"), "postgresql"),
-        primary_key=True,
-    ),
+    sa.Column("customer_id", CUSTOMER, primary_key=True),
     sa.Column("segment_id", SEGMENT),
     sa.Column("confidence", sa.Double),
     sa.Column("runner_up", SEGMENT),
@@ -130,8 +128,9 @@ assignments = sa.Table(
     sa.Column("assessed", MONTH),
     sa.Column("value", sa.Double),
     sa.Column("row_hash", sa.BigInteger),
+    sa.Column("next_product", sa.Text),
     sqlite_with_rowid=False,
-)  # fmt: skip
+)
 registry_table = sa.Table(
     "registry",
     TABLES,
@@ -182,6 +181,51 @@ erasures = sa.Table(
     sa.Column("customers", sa.Integer, nullable=False),
     sa.Column("erased_at", Instant, nullable=False),
 )
+objections = sa.Table(
+    "objections",
+    TABLES,
+    sa.Column("hash", SHA256, primary_key=True),  # under the key of the tombstones
+    sa.Column("month", MONTH, nullable=False),  # of the last table that told
+    sa.Column("objects", sa.Boolean, nullable=False),
+)
+destinations = sa.Table(
+    "destinations",
+    TABLES,
+    sa.Column("name", DESTINATION, primary_key=True),
+    sa.Column("created_at", Instant, nullable=False),
+)
+exports = sa.Table(
+    "exports",
+    TABLES,
+    sa.Column("id", sa.Integer, primary_key=True),
+    sa.Column("destination", DESTINATION, sa.ForeignKey("destinations.name"), nullable=False),
+    sa.Column("number", sa.Integer),  # null until it is entered
+    sa.Column("run_id", RUN_ID, nullable=False),  # no foreign key: a publication may be pruned
+    sa.Column("campaign", LINE, nullable=False),
+    sa.Column("exported_at", Instant, nullable=False),
+    sa.Column("left_out", SHA256, nullable=False),  # changes with who objects or is forgotten
+    sa.Column("folder", sa.Text, nullable=False),
+    sa.Column("told", JSON),
+    sa.Column("delivered", sa.Boolean, nullable=False),
+    sa.UniqueConstraint("destination", "number", name="one_export_per_number"),
+    sqlite_autoincrement=True,  # an id that was taken back is never given again
+)
+audiences = sa.Table(
+    "audiences",
+    TABLES,
+    # no foreign key: rows are loaded before their export is entered, and invisible until then
+    sa.Column("export_id", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("customer_id", CUSTOMER, primary_key=True),
+    sa.Column("segment_id", SEGMENT, nullable=False),
+    sqlite_with_rowid=False,
+)
+removals = sa.Table(
+    "removals",
+    TABLES,
+    sa.Column("destination", DESTINATION, sa.ForeignKey("destinations.name"), primary_key=True),
+    sa.Column("customer_id", CUSTOMER, primary_key=True),
+    sa.Column("export_id", sa.Integer),  # the export that tells it; null before
+)
 
 CURRENT_SEGMENTS = sa.table(  # a view
     "current_segments",
@@ -191,10 +235,17 @@ CURRENT_SEGMENTS = sa.table(  # a view
     )),
 )  # fmt: skip
 
-ARROW_TYPES = MappingProxyType({sa.Double: pa.float64(), sa.BigInteger: pa.int64()})
-ASSIGNED = pa.schema(
-    [(c.name, ARROW_TYPES.get(type(c.type), pa.string())) for c in assignments.columns]
+ARROW_TYPES = MappingProxyType(
+    {sa.Double: pa.float64(), sa.BigInteger: pa.int64(), sa.Integer: pa.int32()}
 )
+
+
+def _as_in_bulk(table: sa.Table) -> pa.Schema:
+    return pa.schema([(c.name, ARROW_TYPES.get(type(c.type), pa.string())) for c in table.columns])
+
+
+ASSIGNED, AUDIENCE = _as_in_bulk(assignments), _as_in_bulk(audiences)
+MAY_BE_MISSING = ("next_product",)  # where an older run's customers are published
 
 
 def as_json(value: Any) -> str:

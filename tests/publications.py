@@ -47,6 +47,7 @@ def assigned(n_customers: int, segment_ids: tuple[str, ...], month: str) -> pd.D
             "assessed": np.where(is_last, "2025-12", month),
             "value": rng.random(n_customers) * 1000,
             "row_hash": rng.integers(-(2**63), 2**63 - 1, n_customers),
+            "next_product": None,
         }
     )
     texts = [name for name in table if name not in ("confidence", "value", "row_hash")]

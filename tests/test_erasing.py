@@ -11,6 +11,7 @@ import sqlalchemy as sa
 from expectations.errors import OutsideError
 from tasks.database import database_at
 from tasks.erasing import drop_publications, forget, forgotten
+from tasks.exporting import Wanted, export
 from tasks.loading import load_assignments, remove_load
 from tasks.published import (
     assignments_of,
@@ -24,7 +25,7 @@ from tasks.published import (
 )
 from tasks.publishing import publish, record
 from tasks.store import Store, open_store, store_row
-from tasks.tables import models, tombstones
+from tasks.tables import TABLES, models, tombstones
 from tests.publications import AT, month_of, publication_of
 
 pytest_plugins = ["tests.engines"]
@@ -181,6 +182,35 @@ def test_a_forgotten_customer_is_in_no_file_of_the_tables(
         now = files_of_postgresql / str(connection.execute(sa.text(where)).scalar())
     for path in now.parent.iterdir():
         assert b"C0000003" not in path.read_bytes(), path
+
+
+def test_an_id_waits_for_its_destination_in_one_table_and_then_in_no_byte(
+    store: Store, files_of_postgresql: Path, tmp_path: Path
+) -> None:
+    wanted = Wanted("mail", tmp_path / "lists")
+    export(store, "2026-02", wanted, AT)
+    forget(store, ["C0000003"], AT)
+    assert tables_with("C0000003", store) == ["removals"]
+    export(store, "2026-02", wanted, AT)
+    assert tables_with("C0000003", store) == []
+    if store.database.path:
+        assert b"C0000003" not in bytes_of(store)
+        return
+    with store.database.alone() as connection:
+        connection.exec_driver_sql("CHECKPOINT")
+        where = connection.execute(sa.text("SELECT pg_relation_filepath('removals')")).scalar()
+    for path in (files_of_postgresql / str(where)).parent.iterdir():
+        assert b"C0000003" not in path.read_bytes(), path
+
+
+def tables_with(customer: str, store: Store) -> list[str]:
+    """Tables that hold an id."""
+    holding = []
+    with store.database.reading() as connection:
+        for table in TABLES.sorted_tables:
+            if any(customer in map(str, row) for row in connection.execute(sa.select(table))):
+                holding.append(table.name)
+    return holding
 
 
 # Retention

@@ -147,7 +147,7 @@ def test_the_command_counts_and_names_nobody(forgotten: tuple[World, Any]) -> No
     assert told.pop("says").startswith("2 customers are forgotten: 2 were in the segment store")
     assert told == {
         "customers": 2, "in_stores": 2, "assignments": 4, "in_runs": 2, "runs": 3,
-        "files_beside": 2, "elsewhere": [],
+        "files_beside": 2, "elsewhere": [], "untold": [],
     }  # fmt: skip
     assert [world.run_of(month).manifest["erased"] for month in MONTHS] == [2, 2, 2]
 

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import fsspec
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -442,6 +443,33 @@ def test_who_objects_leaves_and_so_does_every_row_with_that_id() -> None:
     assert (outcome.log["rows"], outcome.log["objected"]) == (8, 5)
     assert list(outcome.table.columns) == ["CLIENT_NO", "SPEND", "TIER", "_row", "_unreadable"]
     assert not re.search("SECRET|oops|perhaps", outcome.table.to_csv() + json.dumps(outcome.log))
+
+
+def test_of_who_objects_a_hash_is_learned_and_nothing_else() -> None:
+    content = (
+        "CLIENT_NO,SPEND,TIER,OPT_OUT,NO_MAIL\n"
+        "a,1,gold,no,0\nSECRET1,2,x,YES,no\nGONE,2,x,no,no\n,3,x,yes,no\nSECRET2,4,x,no,1\n"
+        "SECRET1,5,x,no,no\n"
+    )
+    fetched = Fetched(content.encode(), "", "shop.csv")
+
+    def learned(contract: Contract, hash_of: Callable[[str], str] | None) -> Mapping[str, Any]:
+        def is_gone(ids: np.ndarray) -> np.ndarray:
+            return np.asarray(ids == "GONE")
+
+        return read_customers(fetched, contract, SourceOptions(), is_gone, hash_of).learned
+
+    found = learned(OPEN, lambda one: f"#{one[-1]}")
+    assert list(found) == ["objections.parquet"]
+    assert found["objections.parquet"].to_dict("list") == {"hash": ["#1", "#2"]}
+    assert learned(OPEN, None) == {}
+    nobody = content.replace("YES", "no").replace(",yes,", ",no,").replace(",1\n", ",0\n")
+    fetched = Fetched(nobody.encode(), "", "shop.csv")
+    assert learned(OPEN, str)["objections.parquet"].to_dict("list") == {"hash": []}
+    closed = OPEN.model_copy(
+        update={"columns": {n: c for n, c in OPEN.columns.items() if n not in OPEN.objections}}
+    )
+    assert learned(closed, str) == {}
 
 
 def test_an_objecting_row_without_an_id_takes_no_other_along() -> None:

@@ -9,11 +9,14 @@ import tempfile
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
+import pandas as pd
 import pyarrow as pa
 import pytest
 import sqlalchemy as sa
+from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
@@ -24,7 +27,7 @@ from tasks.loading import as_arrow
 from tasks.published import assignments_of, current, publications
 from tasks.publishing import publish
 from tasks.store import MAKING, alembic_config, changing, open_store, store_row
-from tasks.tables import HEAD, TABLES, VERSION_TABLE
+from tasks.tables import HEAD, TABLES, VERSION_TABLE, assignments, runs
 from tests.databases import database_on, on_server, postgresql_at, server_folder
 from tests.publications import publication_of
 
@@ -86,8 +89,53 @@ def test_a_store_of_a_newer_version_is_refused_with_words(database_url: str) -> 
     store = open_store(database_url, "real")
     with store.database.writing() as connection:
         connection.execute(sa.text(f"UPDATE {VERSION_TABLE} SET version_num = '9999'"))
-    with pytest.raises(InputError, match=r"newer resegment \(tables 9999; this one knows 0001\)"):
+    told = rf"newer resegment \(tables 9999; this one knows {HEAD}\)"
+    with pytest.raises(InputError, match=told):
         open_store(database_url, "real")
+
+
+def test_a_store_of_the_first_version_is_migrated_with_all_that_it_holds(database_url: str) -> None:
+    database = database_at(database_url)
+    if database.path:
+        database.path.parent.mkdir()
+        database.path.touch()
+    run = {"run_id": "january", "month": "2026-01", "revision": 1, "origin": "real"}
+    row = {"run_id": "january", "customer_id": "C0000001", "segment_id": "S01", "status": "stayed"}
+    with database.writing() as connection:
+        command.upgrade(alembic_config(connection), "0001")
+        connection.execute(
+            sa.text(
+                "INSERT INTO store (id, origin, secret, current_run) "
+                f"VALUES (1, 'real', '{'ab' * 32}', 'january')"
+            )
+        )
+        connection.execute(sa.insert(runs).values(**run, status="published"))
+        named = [assignments.c[name] for name in row]
+        connection.execute(
+            sa.insert(assignments).values(dict(zip(named, row.values(), strict=True)))
+        )
+    store = open_store(database_url)
+    with store.database.reading() as connection:
+        context = MigrationContext.configure(connection, opts={"version_table": VERSION_TABLE})
+        assert compare_metadata(context, TABLES) == []
+        assert store_row(connection) == ("real", b"\xab" * 32, "january")
+    (found,) = assignments_of(store, "january").to_dict("records")
+    assert (found["customer_id"], found["segment_id"]) == ("C0000001", "S01")
+    assert pd.isna(found["next_product"])
+    publish(store, publication_of(store, "2026-02", "february"))
+    assert current(store) == "february"
+
+
+def test_a_run_from_before_there_were_next_products_is_published(database_url: str) -> None:
+    store = open_store(database_url, "real")
+    january = publication_of(store, "2026-01", "m1")
+    older = january.assignments.drop(columns="next_product")
+    publish(store, replace(january, assignments=older))
+    assert assignments_of(store, "m1")["next_product"].isna().all()
+    february = publication_of(store, "2026-02", "m2")
+    offered = february.assignments.assign(next_product="Loan")
+    publish(store, replace(february, assignments=offered))
+    assert set(assignments_of(store, "m2")["next_product"]) == {"Loan"}
 
 
 def test_a_database_that_holds_something_else_is_left_alone(database_url: str) -> None:
