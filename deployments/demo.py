@@ -127,7 +127,7 @@ def show_year(shown: Shown, told: Mapping[str, Any], min_cell: int) -> None:
 
 
 def _months(lines: Sequence[Mapping[str, Any]], min_cell: int) -> Any:
-    from tasks.changes import few
+    from tasks.small_counts import few
 
     causes = ("behaviour", "boundary", "refit", "correction")
     seen = [name for name in causes if any(line["causes"].get(name) for line in lines)]

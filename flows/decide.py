@@ -66,7 +66,8 @@ def publish_as(decision: str, run: Run, url: str, said: dict[str, Any]) -> None:
     try:
         segments, clean, raw = (run.path(stage) for stage in ("segments", "clean", "raw"))
         publication = steps.profile(segments, clean, raw, run, approved=True)
-        steps.draw(run.path("selection"), publication, run)
+        steps.explain(publication, segments, clean, run.path("scaled"), run)
+        steps.draw(run.path("selection"), run)
         steps.publish(url, run, said["decided_at"], said)
     except BaseException:
         run.note(model=before)

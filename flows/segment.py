@@ -73,11 +73,13 @@ def monthly(uri: str, store: str, run: Run, password: str | None = None) -> None
     exploration = steps.explore.submit(raw, run)
     try:
         clean, selection, segments = segmented(raw, run)
+        steps.offer(clean, run)
         publication = steps.profile(segments, clean, raw, run)
+        steps.explain(publication, segments, clean, run.path("scaled"), run)
     finally:
         exploration.wait()
     exploration.result()
-    steps.draw(selection, publication, run)
+    steps.draw(selection, run)
 
 
 def segmented(raw: Path, run: Run) -> tuple[Path, Path, Path]:

@@ -12,7 +12,8 @@ from prefect.artifacts import (
 )
 from prefect.events import emit_event
 
-from tasks import reporting
+from tasks import markdown
+from tasks.cards import segments_told
 
 logger = logging.getLogger("resegment")
 
@@ -25,16 +26,17 @@ def show(
     """The summary with pictures, and tables of gates, candidates and segments."""
     run_id = summary["run_id"]
     create_markdown_artifact(
-        reporting.render_markdown(summary, pictures), key="segment-summary", description=run_id
+        markdown.render_markdown(summary, pictures), key="segment-summary", description=run_id
     )
     tables = {
-        "segment-gates": reporting.gate_lines(summary),
+        "segment-gates": markdown.gate_lines(summary),
         "segment-candidates": candidates,
-        "segment-segments": summary["segments"],
+        "segment-segments": segments_told(summary),
     }
     for key, table in tables.items():
         if table:
-            create_table_artifact(list(table), key=key, description=run_id)
+            lines = [dict(line) for line in table]
+            create_table_artifact(lines, key=key, description=run_id)
 
 
 def refused(summary: Mapping[str, Any], message: str) -> None:

@@ -35,6 +35,7 @@ FIRST_MONTH: Mapping[str, Any] = {
     "sizes": {},
     "erased": {},
     "names": {},
+    "colours": {},
     "published": None,
     "sources": {},
 }
@@ -115,6 +116,7 @@ def rests_on(store: "Store | None", month: pd.Period, contract: Contract, refit:
         "sizes": _sizes(store, base),
         "erased": _erased(store, base),
         "names": _names(store),
+        "colours": _colours(store, base.previous),
         "published": _content_of(store, base),
         "sources": _other_sources(store, month),
     }
@@ -232,6 +234,17 @@ def _names(store: "Store") -> dict[str, str]:
 
     registry = published.registry(store).dropna(subset=["name"])
     return dict(zip(registry["segment_id"], registry["name"], strict=True))
+
+
+def _colours(store: "Store", previous: str | None) -> dict[str, int]:
+    """The place in the palette that each segment had in the publication compared with."""
+    from tasks import published
+
+    if previous is None:
+        return {}
+    segments = published.segments_of(store, previous)
+    profiles = zip(segments["segment_id"], segments["profile"], strict=True)
+    return {str(of): int(one["colour"]) for of, one in profiles if one and "colour" in one}
 
 
 def _rows_of(line: Mapping[str, Any]) -> int | None:

@@ -10,6 +10,10 @@ from tasks.matching import sorted_ids
 from tasks.outcome import Outcome
 
 MOST_VALUES = 12  # of a category, the commonest; the others are one line
+TOLD = (
+    *("segment", "name", "size", "share", "value_share", "size_change", "from_birth"),
+    *("persona", "code", "care", "matched", "retention", "campaign", "colour"),
+)
 
 
 NO_NAMES: Mapping[str, str] = MappingProxyType({})
@@ -68,9 +72,8 @@ def profile_segments(
 
 
 def segment_lines(publication: pd.DataFrame) -> list[dict[str, object]]:
-    """The segments as JSON values: id, name, size, share, value_share, and the change if known."""
-    told = ["segment", "name", "size", "share", "value_share", "size_change", "from_birth"]
-    lines = publication[[name for name in told if name in publication]]
+    """The segments as JSON values, as far as they are known: those of `TOLD`, as `id` the first."""
+    lines = publication[[name for name in TOLD if name in publication]]
     lines = lines.rename(columns={"segment": "id"}).astype(object)
     known = lines.where(lines.notna(), None).to_dict("records")
     return [{str(key): value for key, value in line.items()} for line in known]

@@ -20,7 +20,10 @@ from tasks.drift import (
 )
 from tasks.matching import transitions
 from tasks.model import SegmentModel
+from tasks.naming import name_segments
 from tasks.outcome import Outcome
+from tasks.palette import colours_for
+from tasks.products import without_care
 from tasks.profiling import profile_segments, segment_lines
 from tasks.tracking import (
     boundary_noise,
@@ -44,8 +47,9 @@ def publish_segments(
     reference: Mapping[str, Any] | None = None,
     births: Mapping[str, Any] | None = None,
     champion: SegmentModel | None = None,
+    offers: pd.DataFrame | None = None,
 ) -> Outcome:
-    """Profile the segments, and compare every customer with last month.
+    """Name and profile the segments, and compare every customer with last month.
 
     Parameters
     ----------
@@ -61,19 +65,24 @@ def publish_segments(
         Names the value and says what each column measures.
     terms : mapping
         `month`, `whose` segments are published, their `ids`, those that were `born`, the `sizes`
-        and the number `erased` of last month's, the `names` that persons gave, the `seed`.
+        and the number `erased` of last month's, the `names` that persons gave, the `colours` of
+        last month, the `seed`.
     previous, replaced : DataFrame, optional
         Assignments of the month compared with, and of the revision that is replaced.
     reference, births : mapping, optional
         The columns as they were last month, and each segment's definition at its birth.
     champion : SegmentModel, optional
         The published model.
+    offers : DataFrame, optional
+        The next product of each customer, in the same order; segments that are to be handled
+        with care get none.
 
     Returns
     -------
     Outcome
-        `table` is the publication stage: `profile_segments` and per segment its change, how many
-        joined, entered, left it or are gone, its part of the churn, and its distance from birth;
+        `table` is the publication stage: `profile_segments` and per segment what `name_segments`
+        says, its colour, its change, how many joined, entered, left it or are gone, its part of
+        the churn, and its distance from birth;
         `learned` the customers (`moves.parquet`), the migration matrix, and what the next month
         is held against; `log` the same in numbers and words.
     """
@@ -83,6 +92,7 @@ def publish_segments(
     )
     segment = published["segment"].set_axis(clean.index)
     sent = raw.set_index(ROW).loc[clean[ROW]].set_axis(clean.index)  # gaps and all, as next month's
+    named = name_segments(segment, clean, contract, ids, terms["names"]).set_index("segment")
     moves = follow_customers(
         previous,
         customers_of(published, clean, sent, contract),
@@ -92,12 +102,16 @@ def publish_segments(
         alive=ids,
         model=whose,
     )
+    moves = moves.assign(next_product=_next_product(moves, segment, named, offers, contract))
     matrix = migration(moves)
-    profile = profile_segments(published, clean, contract, ids, terms["names"])
+    names = dict(zip(named.index.astype(str), named["name"], strict=True))
+    profile = profile_segments(published, clean, contract, ids, names)
     definitions = birth_of(sent, contract, segment)
     born = {one: definitions[one] for one in terms["born"] if one in definitions}
     known = {one: birth for one, birth in {**(births or {}), **born}.items() if one in ids}
-    table = profile.table.assign(
+    colours = colours_for(ids, terms["colours"])
+    table = profile.table.join(named.drop(columns="name"), on="segment").assign(
+        colour=profile.table["segment"].map(colours),
         size_change=_size_change(profile.table, terms["sizes"]),
         from_birth=profile.table["segment"].map(
             distance_from_birth(known, sent, contract, segment)
@@ -106,6 +120,7 @@ def publish_segments(
     )
     log = {
         "segments": segment_lines(table),
+        "value": _value(clean, contract),
         "changes": {
             **_changes(moves, previous, quarantine[contract.id.column]),
             "erased": dict(terms["erased"]),
@@ -148,6 +163,29 @@ def lines_of(table: pd.DataFrame) -> list[dict[str, Any]]:
     """A small table as JSON values, null where nothing is known."""
     lines = table.astype(object).where(table.notna(), None).to_dict("records")
     return [{str(name): value for name, value in line.items()} for line in lines]
+
+
+def _next_product(
+    moves: pd.DataFrame,
+    segment: pd.Series,
+    named: pd.DataFrame,
+    offers: pd.DataFrame | None,
+    contract: Contract,
+) -> pd.Series:
+    """What each customer may be offered; nothing to who is not here, or is handled with care."""
+    if offers is None:
+        return pd.Series(None, index=moves.index, dtype="str")
+    offered = without_care(offers, segment, named.index[named["care"]])
+    product = offered.set_index(contract.id.column)["next_product"]
+    return moves["customer_id"].map(product.dropna()).astype("str")
+
+
+def _value(clean: pd.DataFrame, contract: Contract) -> dict[str, Any] | None:
+    """What all customers are worth together, and in which words."""
+    if contract.value is None:
+        return None
+    meaning = contract.columns[contract.value].meaning or contract.value
+    return {"meaning": meaning, "total": float(clean[contract.value].sum())}
 
 
 def _size_change(profile: pd.DataFrame, sizes: Mapping[str, int]) -> pd.Series:

@@ -1,14 +1,14 @@
-"""From a run's folder to what people read: the summary, the Prefect page, report.html."""
+"""From a run's manifest to what people read: the summary, and the page in Prefect."""
 
-import base64
-import html
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from tasks.changes import changes_in_words, migration_lines
+from tasks.changes import changes_in_words
+from tasks.small_counts import few
 
 TEMPLATES = Path(__file__).with_name("templates")
 
@@ -34,11 +34,16 @@ MIN_CELL = 5
 CAPTIONS: Mapping[str, str] = {
     "segments": "Share of customers and of value, per segment",
     "profiles": "Medians per segment; within a line, the darker the higher",
+    "migration": "Last month's segments at the left, this month's at the right; the ribbons are "
+    "those who moved",
+    "causes": "Those who moved, by cause",
     "selection": "How the number of segments was chosen: inertia, silhouette, how often the "
     "weakest segment is found again, and the variance explained; beside permuted columns",
     "notebook": "The usual notebook: its elbow and silhouettes, and its segments on two principal "
     "components, as density",
     "training": "Training of the autoencoder",
+    "map-components": "An illustration: the two principal components of the features",
+    "map-network": "An illustration: the two numbers to which an autoencoder squeezes a customer",
     "distributions": "Distributions between the 5 and 95 % quantiles, money and counts on a log "
     "scale; rare cells are left empty, and a bar that is cut off says its share",
     "correlations": "Spearman correlations between all numbers, in hundredths",
@@ -65,6 +70,8 @@ def summarise(manifest: Mapping[str, Any], folder: Path) -> dict[str, Any]:
         "error": manifest.get("error"),
         "model": manifest["model"],
         "preset": manifest["parameters"].get("preset", "monthly"),
+        "contract": manifest["contract"]["name"],
+        "version": manifest["versions"]["resegment"],
         "source": manifest["source"]["uri"],
         "rows": manifest.get("rows"),
         **_months(manifest, logs),
@@ -79,8 +86,12 @@ def summarise(manifest: Mapping[str, Any], folder: Path) -> dict[str, Any]:
         "plain_rule": logs.get("selection", {}).get("plain_rule"),
         "untypical_share": logs.get("segments", {}).get("untypical_share"),
         "segments": logs.get("publication", {}).get("segments", []),
+        "value": logs.get("publication", {}).get("value"),
+        "unknown_columns": logs.get("raw", {}).get("left_out", []),
         "gates": [_gate(gate) for gate in gates.values()],
-        "warnings": _warnings(logs, gates),
+        "warnings": warnings_in_words(
+            logs.get("raw", {}).get("left_out", []), [_gate(gate) for gate in gates.values()]
+        ),
         "seconds": _seconds(manifest),
         "run_dir": str(folder),
         "report": str(folder / "report.html"),
@@ -143,19 +154,28 @@ def _seconds(manifest: Mapping[str, Any]) -> dict[str, float]:
     return groups
 
 
-def _warnings(logs: Mapping[str, Any], gates: Mapping[str, Any]) -> list[str]:
-    raw = logs.get("raw", {})
-    left_out = raw.get("left_out", [])
-    told = [f"raw: columns that the contract does not know are left out: {', '.join(left_out)}"]
-    told = told if left_out else []
-    for gate in gates.values():
+def warnings_in_words(
+    unknown_columns: Sequence[str],
+    gates: Sequence[Mapping[str, Any]],
+    min_cell: int = 0,
+    tells_rows: bool = True,
+) -> list[str]:
+    """What did not hold and did not stop the run.
+
+    Counts of rows below `min_cell` are not told, nor without `tells_rows` how many there are.
+    """
+    told = [
+        f"raw: columns that the contract does not know are left out: {', '.join(unknown_columns)}"
+    ]
+    told = told if unknown_columns else []
+    for gate in gates:
         for one in gate["failed"]:
             if one["severity"] == "refuse":
                 continue
             count = one["broken_rows"]
-            rows = (
-                f": {count:,} of {gate['rows']:,} rows do not" if count is not None else _not(one)
-            )
+            of = f" of {gate['rows']:,}" if tells_rows else ""
+            said = f": {few(count or 0, min_cell)}{of} rows do not"
+            rows = said if count is not None else _not(one)
             aside = " and are set aside" if one["severity"] == "set_aside" else ""
             told.append(f"{gate['stage']}: {one['says']}{rows}{aside}")
     return told
@@ -183,83 +203,12 @@ def candidate_lines(selection: pd.DataFrame) -> list[dict[str, Any]]:
     return [_without_gaps(line) for line in rounded.to_dict("records")]
 
 
-def gate_lines(summary: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """One line per gate for the table in Prefect."""
-    return [
-        {
-            "stage": gate["stage"],
-            "verdict": gate["verdict"],
-            "rows": gate["rows"],
-            "rules": gate["evaluated"],
-            "did not hold": "; ".join(_short(one) for one in gate["failed"]),
-        }
-        for gate in summary["gates"]
-    ]
-
-
-def _short(failed: Mapping[str, Any]) -> str:
-    rows = f" ({failed['broken_rows']:,} rows)" if failed["broken_rows"] is not None else ""
-    return f"{failed['rule']}{rows}"
-
-
 def _without_gaps(line: Mapping[Any, Any]) -> dict[str, Any]:
     return {str(key): None if pd.isna(value) else value for key, value in line.items()}
 
 
-def _beside(
-    candidates: Sequence[Mapping[str, Any]], monthly: Mapping[str, Any]
-) -> list[Mapping[str, Any]]:
-    """What the usual notebook chose, what its network gives, and what the monthly preset chose."""
-    usual = [one for one in candidates if one["chosen"] or one["space"] == "notebook autoencoder"]
-    k = monthly["k"] or next((one["k"] for one in usual if one["chosen"]), None)
-    return usual + [one for one in candidates if (one["space"], one["k"]) == ("none", k)]
-
-
-def render_markdown(summary: Mapping[str, Any], pictures: Mapping[str, bytes]) -> str:
-    """The page that the Prefect UI shows of a run."""
-    return _template("summary.md.j2").render(run=summary, pictures=_inline(pictures))
-
-
-def render_report(
-    pictures: Mapping[str, bytes],
-    summary: Mapping[str, Any],
-    candidates: Sequence[Mapping[str, Any]],
-) -> str:
-    """The whole report as one HTML file that needs nothing else."""
-    from tasks.scaling import left_out_in_words
-    from tasks.yardsticks import YARDSTICKS
-
-    shown = {
-        name: yardstick
-        for name, yardstick in YARDSTICKS.items()
-        if any(one.get(name) for one in candidates)  # no standard error where all were measured
-    }
-    return _template("report.html.j2").render(
-        run=summary,
-        left_out=left_out_in_words(summary["left_out"]),
-        candidates=candidates,
-        beside=_beside(candidates, summary["monthly"] or {"k": None}),
-        yardsticks=shown,
-        pictures=_inline(pictures),
-        migration=migration_lines(
-            (summary["changes"] or {}).get("migration", []), summary["min_cell"]
-        ),
-    )
-
-
-def _inline(pictures: Mapping[str, bytes]) -> list[dict[str, str]]:
-    return [
-        {
-            "name": name,
-            "caption": caption,
-            "uri": f"data:image/png;base64,{base64.b64encode(pictures[name]).decode()}",
-        }
-        for name, caption in CAPTIONS.items()
-        if name in pictures
-    ]
-
-
-def _template(name: str) -> Any:
+def template(name: str, **filters: Any) -> Any:
+    """A template of this package, with the filters for numbers and others."""
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
     environment = Environment(
@@ -269,7 +218,9 @@ def _template(name: str) -> Any:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters.update(number=number, percent=percent, plain=plain, signed=signed)
+    environment.filters.update(
+        number=number, percent=percent, signed=signed, digits=digits, **filters
+    )
     return environment.get_template(name)
 
 
@@ -283,11 +234,12 @@ def percent(share: float | None) -> str:
     return "-" if share is None else f"{share:.1%}"
 
 
+def digits(told: str) -> str:
+    """What a cell is sorted by: its number, or nothing."""
+    found = re.fullmatch(r"(?:< )?([\d,.]+)(?: ?%)?", told)
+    return found[1].replace(",", "") if found else ""
+
+
 def signed(change: float | None) -> str:
     """A relative change for people; a dash where nothing is known."""
     return "-" if change is None else f"{change:+.1%}"
-
-
-def plain(text: object) -> str:
-    """Text that is no markup and stays in its cell of a Markdown table, also behind a backslash."""
-    return html.escape(" ".join(str(text).split()), quote=False).replace("|", "&#124;")

@@ -98,6 +98,10 @@ class Run:
         """What the step of a kept stage has noted."""
         return self.manifest["stages"][stage]["log"]
 
+    def log_beside(self, name: str) -> dict[str, Any]:
+        """What was noted of a part that was kept beside the stages; nothing if there is none."""
+        return self.manifest.get("attachments", {}).get(name, {}).get("log", {})
+
     @property
     def _then_resume(self) -> str:
         return f"then `resegment run --resume {self.id} --runs {self.folder.parent}`"
@@ -181,7 +185,8 @@ class Run:
     def attach(self, name: str, function: Callable[..., Any], *inputs: Any) -> Path:
         """Keep what `function(*inputs)` gives beside the stages, in the way of `commit`.
 
-        The suffix of `name` says how: a figure, a fitted part, a table, text.
+        The suffix of `name` says how: a figure, a fitted part, a table, text. Of an `Outcome` the
+        table is kept, and its log entered in the manifest.
         """
         entry = self.manifest.get("attachments", {}).get(name)
         fingerprint = self._fingerprint(function, inputs)
@@ -191,11 +196,13 @@ class Run:
         started = time.perf_counter()
         with self._without_leaks(name):
             loaded = [self.read(one) if isinstance(one, Path) else one for one in inputs]
-            sha256 = self._keep(name, function(*loaded))
+            made = function(*loaded)
+            is_outcome = isinstance(made, Outcome)
+            sha256 = self._keep(name, made.table if is_outcome else made)
+        facts = {"log": dict(made.log)} if is_outcome else {}
         seconds = round(time.perf_counter() - started, 3)
-        self._enter(
-            "attachments", name, {"inputs": fingerprint, "sha256": sha256, "seconds": seconds}
-        )
+        entry = {"inputs": fingerprint, "sha256": sha256, "seconds": seconds, **facts}
+        self._enter("attachments", name, entry)
         return path
 
     def read(self, path: Path) -> Any:

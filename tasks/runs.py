@@ -10,6 +10,7 @@ import pandas as pd
 from expectations.errors import InputError, ResegmentError
 from expectations.rules import UNREADABLE
 from tasks.run import MANIFEST, QUARANTINE, Run, new_run_id
+from tasks.why import why
 
 
 def find_run(runs: Path, run_id: str) -> Run:
@@ -43,12 +44,27 @@ def customer_of(run: Run, customer: str) -> dict[str, Any]:
         if len(found):
             facts = found.drop(columns=[UNREADABLE], errors="ignore").iloc[0].to_dict()
             known = {str(key): None if pd.isna(value) else value for key, value in facts.items()}
-            where = "segments" if stage == "segments" else "set aside"
-            return {"run_id": run.id, "where": where, **known}
+            if stage == "segments":
+                return {"run_id": run.id, "where": stage, **known, **_why(run, customer)}
+            return {"run_id": run.id, "where": "set aside", **known}
     raise InputError(
         f"{run.id}: no customer {customer}. Ids are compared letter by letter; "
         "customers who objected are kept nowhere."
     )
+
+
+def _why(run: Run, customer: str) -> dict[str, Any]:
+    """Why a customer is in the segment; nothing before the segments have their names."""
+    if not run.has("publication"):
+        return {}
+    id_column = run.contract.id.column
+    clean, scaled, segments = (run.read(run.path(one)) for one in ("clean", "scaled", "segments"))
+    names = {one["id"]: one["name"] for one in run.log("publication")["segments"]}
+    whose = run.manifest["model"]
+    told = why(customer, clean, scaled, segments, names, run.contract, id_column, whose)
+    moves = run.read(run.path("moves.parquet"))
+    product = moves.loc[moves["customer_id"] == customer, "next_product"].iloc[0]
+    return {"next_product": None if pd.isna(product) else product, "why": told}
 
 
 def list_runs(runs: Path) -> list[dict[str, Any]]:

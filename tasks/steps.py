@@ -16,6 +16,7 @@ from tasks import (
     artifacts,
     base,
     delivering,
+    explaining,
     exploration,
     figures,
     ingestion,
@@ -27,14 +28,19 @@ from tasks.champion import MIN_LEAD, embed_by_champion, measure_champion, scale_
 from tasks.cleaning import clean_customers
 from tasks.clustering import CHAMPION, assign_by_champion, cluster_customers
 from tasks.embedding import EmbeddingOptions, embed_customers
+from tasks.figures_changes import draw_causes, draw_migration
+from tasks.figures_maps import draw_map_of
 from tasks.figures_notebook import draw_notebook
 from tasks.figures_selection import draw_selection
 from tasks.ingestion import Fetched, SourceOptions
 from tasks.notebook import scale_as_notebook, select_as_notebook
 from tasks.outcome import Outcome
+from tasks.palette import hex_of
 from tasks.plain_rule import PlainRuleOptions
+from tasks.products import next_products
 from tasks.publication import publish_segments
 from tasks.querying import fetch_query
+from tasks.report import render_report
 from tasks.run import QUARANTINE, Run
 from tasks.scaling import ScalingOptions, left_out_in_words, scale_customers
 from tasks.selection import SelectionOptions, chosen_in_words
@@ -42,6 +48,7 @@ from tasks.store import open_store
 from tasks.typicality import TypicalityOptions
 
 CHAMPION_FILE = "base/champion.skops"
+OFFERS = "offers.parquet"
 
 
 @task(cache_policy=NO_CACHE)
@@ -78,13 +85,15 @@ def read(uri: str, url: str, run: Run, password: str | None = None) -> Path:
         *rules.raw_rules(run.contract, limits, run.manifest["base"]["rows"]),
         *_against_last_month(run, limits),
     )
+    forgotten = base.tombstones_of(_store(url, run))
+    hash_of = forgotten.hash_of if forgotten.secret else None  # a store remembers who objects
     return run.commit(
         "raw",
-        ingestion.read_customers,
+        partial(ingestion.read_customers, hash_of=hash_of),
         fetched,
         run.contract,
         source,
-        base.tombstones_of(_store(url, run)),
+        forgotten,
         rules=lambda *_: asked,
     )
 
@@ -105,7 +114,7 @@ def explore(raw: Path, run: Run) -> list[Path]:
         "distributions": figures.draw_distributions,
         "correlations": figures.draw_correlations,
     }
-    return [run.attach(f"figures/{name}.png", draw, kept[name]) for name, draw in drawn.items()]
+    return [run.attach(f"figures/{name}.svg", draw, kept[name]) for name, draw in drawn.items()]
 
 
 @task(cache_policy=NO_CACHE)
@@ -236,8 +245,17 @@ def cluster(embedding: Path, scaled: Path, clean: Path, run: Run) -> Path:
 
 
 @task(cache_policy=NO_CACHE)
+def offer(clean: Path, run: Run) -> None:
+    """The next product of every customer, where look-alikes tell more than the segment does."""
+    if run.contract.products and not _is_notebook(run):
+        k, min_cell = len(run.log("segments")["ids"]), _limits(run).min_cell
+        inputs = clean, run.contract, k, run.asked_for["seed"], min_cell
+        run.attach(OFFERS, next_products, *inputs)
+
+
+@task(cache_policy=NO_CACHE)
 def profile(segments: Path, clean: Path, raw: Path, run: Run, approved: bool = False) -> Path:
-    """Sizes, medians and shares of value of every segment; who moved since last month, and why.
+    """Names, sizes, medians, shares of value of every segment; who moved since last month, and why.
 
     `approved`: a person has said yes, so the limits of change are told and ask no more.
     """
@@ -249,7 +267,7 @@ def profile(segments: Path, clean: Path, raw: Path, run: Run, approved: bool = F
         "ids": ids,
         "born": log["born"] if whose != CHAMPION else [],
         "seed": run.asked_for["seed"],
-        **{name: rests[name] for name in ("sizes", "erased", "names")},
+        **{name: rests[name] for name in ("sizes", "erased", "names", "colours")},
     }
 
     def asked(made: Outcome, segments: pd.DataFrame, *_: Any) -> tuple:
@@ -267,26 +285,58 @@ def profile(segments: Path, clean: Path, raw: Path, run: Run, approved: bool = F
         *(segments, clean, raw, run.path(QUARANTINE), run.contract, terms),
         *(run.part(f"base/{name}") for name in parts),
         run.part(CHAMPION_FILE),
+        run.part(OFFERS),
         rules=asked,
     )
 
 
 @task(cache_policy=NO_CACHE)
-def draw(selection: Path, publication: Path, run: Run) -> list[Path]:
-    """Pictures of the choice and of the segments."""
-    numeric = list(run.contract.numeric)
-    drawn = [
-        run.attach("figures/selection.png", draw_selection, selection, *_of_survival(run)),
-        run.attach("figures/segments.png", figures.draw_segments, publication),
-        run.attach("figures/profiles.png", figures.draw_profiles, publication, numeric),
-    ]
+def explain(publication: Path, segments: Path, clean: Path, scaled: Path, run: Run) -> None:
+    """What marks each segment, its rule, its products, and maps on which the segments lie."""
+    contract, whose, min_cell = run.contract, run.manifest["model"], _limits(run).min_cell
+    seed = run.asked_for["seed"]
+    known = segments, clean, contract, whose, min_cell
+    run.attach("reasons/profiles.parquet", explaining.profiles_told, publication, min_cell)
+    run.attach("reasons/differences.parquet", explaining.reasons_of, *known)
+    run.attach("reasons/disparities.parquet", explaining.disparities_of, *known)
+    run.attach("reasons/rules.json", explaining.rules_of, *known, seed)
+    run.attach("reasons/use.parquet", explaining.use_of, *known)
+    if offers := run.part(OFFERS):
+        inputs = offers, segments, publication, whose
+        run.attach("reasons/offers.parquet", explaining.offers_by_segment, *inputs)
+    seen = scaled, segments, run.log("scaled")["features"], whose, min_cell
+    run.attach("maps/components.parquet", explaining.map_of_components, *seen)
+    if (run.read(run.path("selection"))["space"] == "autoencoder").any():  # one was trained here
+        run.attach("maps/network.parquet", explaining.map_of_network, *seen, seed)
+
+
+@task(cache_policy=NO_CACHE)
+def draw(selection: Path, run: Run) -> None:
+    """Pictures of the choice, of the segments, and of who moved."""
+    log, profiles = run.log("publication"), run.path("reasons/profiles.parquet")
+    names = {one["id"]: one["name"] for one in log["segments"]}
+    colours = {one["id"]: hex_of(one["colour"]) for one in log["segments"]}
+    numeric, min_cell = list(run.contract.numeric), _limits(run).min_cell
+    run.attach("figures/selection.svg", draw_selection, selection, *_of_survival(run))
+    run.attach("figures/segments.svg", figures.draw_segments, profiles, colours)
+    run.attach("figures/profiles.svg", figures.draw_profiles, profiles, numeric, colours)
+    differences = run.path("reasons/differences.parquet")
+    kinds = {name: column.kind for name, column in run.contract.kept.items()}
+    for of, colour in colours.items():
+        run.attach(f"figures/card-{of}.svg", figures.draw_card, differences, of, colour, kinds)
+    for name in ("components", "network"):
+        if cells := run.part(f"maps/{name}.parquet"):
+            told = run.log_beside(f"maps/{name}.parquet")
+            run.attach(f"figures/map-{name}.svg", draw_map_of, cells, name, told, colours, names)
+    if log["changes"]["compared"]:
+        matrix = run.path("migration.parquet")
+        run.attach("figures/migration.svg", draw_migration, matrix, names, colours, min_cell)
+        run.attach("figures/causes.svg", draw_causes, log["changes"], min_cell)
     if _is_notebook(run):
         parts = [run.path(f"notebook_{name}.parquet") for name in ("curves", "map")]
-        drawn.append(run.attach("figures/notebook.png", draw_notebook, *parts))
+        run.attach("figures/notebook.svg", draw_notebook, *parts)
     if run.log("selection")["space"] == "autoencoder":
-        curve = run.path("training.parquet")
-        drawn.append(run.attach("figures/training.png", figures.draw_training, curve))
-    return drawn
+        run.attach("figures/training.svg", figures.draw_training, run.path("training.parquet"))
 
 
 @task(cache_policy=NO_CACHE)
@@ -312,10 +362,12 @@ def roll_back(url: str, run_id: str, said: dict[str, Any]) -> amending.RolledBac
 def report(run: Run) -> Path:
     """Write the report and show the run in Prefect, also where a gate refused it."""
     lines = _candidate_lines(run)
-    figures_kept = sorted((run.folder / "figures").glob("*.png"))
-    pictures = {path.stem: run.read(path) for path in figures_kept}
     summary = reporting.summarise(run.manifest, run.folder)
-    kept = run.attach("report.html", partial(reporting.render_report, pictures), summary, lines)
+    paths = [one for of in ("figures", "reasons") for one in sorted((run.folder / of).glob("*.*"))]
+    names = [f"{path.parent.name}/{path.stem}" for path in paths]
+    measured = run.log_beside(OFFERS).get("products", [])
+    kept = run.attach("report.html", render_report, summary, lines, measured, names, *paths)
+    pictures = {path.stem: run.read(path) for path in paths if path.suffix == ".svg"}
     artifacts.show(summary, lines, pictures)
     return kept
 
@@ -327,7 +379,7 @@ def _candidate_lines(run: Run) -> list[dict[str, Any]]:
     """
     for path in (run.path("selection"), run.path("refused-selection.parquet")):
         if path.exists():
-            run.attach("figures/selection.png", draw_selection, path, *_of_survival(run))
+            run.attach("figures/selection.svg", draw_selection, path, *_of_survival(run))
             return reporting.candidate_lines(run.read(path))
     return []
 

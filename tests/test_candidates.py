@@ -21,6 +21,7 @@ from tasks.embedding import SPACES, EmbeddingOptions
 from tasks.kmeans import published_kmeans
 from tasks.outcome import Outcome
 from tasks.plain_rule import PlainRuleOptions
+from tasks.report import render_report
 from tasks.rule_candidate import RULE, TUNED_RULE
 from tasks.scaling import ScalingOptions, scale_customers
 from tasks.selection import Choice, SelectionOptions
@@ -203,7 +204,7 @@ def test_a_new_yardstick_is_in_table_metrics_and_report_by_one_line(
     assert outcome.log["metrics"]["largest_share"] == pytest.approx(90 / 580)
     lines = reporting.candidate_lines(outcome.table)
     manifest = manifest_of("selection")
-    report = reporting.render_report({}, reporting.summarise(manifest, Path("runs/x")), lines)
+    report = render_report(reporting.summarise(manifest, Path("runs/x")), lines)
     assert "share of the largest" in report
 
 

@@ -152,7 +152,7 @@ def test_embeddings_complete_on_the_reference_table(
         assert own == pca
     else:
         assert own <= 0.5 * pca
-        assert (Path(summary["run_dir"]) / "figures" / "training.png").exists()
+        assert (Path(summary["run_dir"]) / "figures" / "training.svg").exists()
     table = pd.read_parquet(Path(summary["run_dir"]) / "selection.parquet")
     chosen = table[table["chosen"]]
     assert chosen[["space", "k"]].to_numpy().tolist() == [[embedding, 7]]
@@ -181,25 +181,28 @@ def test_exploration_leaves_no_cell_of_fewer_than_five_customers(
     assert not cells["rows"].between(1, 4).any()
 
 
-def test_prefect_shows_summary_gates_candidates_and_segments_under_fixed_keys(
+def test_prefect_shows_the_run_under_fixed_keys_and_a_customer_is_named_nowhere(
     resegment: Callable[..., Any], csv_of: Callable[..., Path], month_of_600: pd.DataFrame
 ) -> None:
     from prefect.client.orchestration import get_client
 
     path = csv_of(month_of_600)
-    run_ids = [
-        json.loads(resegment("run", "--source", path, *PINNED, "--json").stdout)["run_id"]
-        for _ in "12"
-    ]
+    told = [resegment("run", "--source", path, *PINNED, "--json") for _ in "12"]
+    run_ids = [json.loads(one.stdout)["run_id"] for one in told]
     with get_client(sync_client=True) as client:
         artifacts = client.read_artifacts(limit=200)
+        logs = client.read_logs(limit=200)
+    report = Path(json.loads(told[-1].stdout)["report"]).read_text()
+    said = [report, *(str(one.data) for one in artifacts), *(one.message for one in logs)]
+    everything = "\n".join([*said, *(one.output for one in told)])
+    assert not [one for one in month_of_600["CUST_ID"] if one in everything]
     for key in ("segment-summary", "segment-gates", "segment-candidates", "segment-segments"):
         described = [a.description for a in artifacts if a.key == key]
         assert set(run_ids) <= set(described)
     last = {a.key: a for a in artifacts if a.description == run_ids[-1]}
     summary = last["segment-summary"]
-    picture = summary.data.split("data:image/png;base64,")[1].split(")")[0]
-    assert base64.b64decode(picture).startswith(b"\x89PNG")
+    picture = summary.data.split("data:image/svg+xml;base64,")[1].split(")")[0]
+    assert b"<svg" in base64.b64decode(picture)[:1000]
     gates = json.loads(last["segment-gates"].data)
     assert [gate["stage"] for gate in gates] == [
         "raw", "clean", "scaled", "selection", "embedding", "segments", "publication",
@@ -259,7 +262,7 @@ def test_without_structure_the_month_is_refused_in_words(
     assert summary["status"] == "refused"
     assert "No stable segmentation: 3 fails: its weakest segment was found" in summary["error"]
     folder = Path(summary["run_dir"])
-    assert (folder / "figures" / "selection.png").exists()  # the curves are asked for all the more
+    assert (folder / "figures" / "selection.svg").exists()  # the curves are asked for all the more
     report = (folder / "report.html").read_text()
     assert "Why no segmentation is stable" in report
     assert "then stopped" in report
@@ -329,7 +332,7 @@ def test_the_usual_notebook_is_measured_beside_the_monthly_preset_and_never_publ
     report = (folder / "report.html").read_text()
     for words in ("The usual notebook, for comparison", "monthly preset, k = 7", "never published"):
         assert words in report
-    assert (folder / "figures" / "notebook.png").exists()
+    assert (folder / "figures" / "notebook.svg").exists()
 
 
 def test_the_notebook_has_a_way_of_its_own(resegment: Callable[..., Any]) -> None:

@@ -76,6 +76,8 @@ def test_the_wheel_holds_four_packages_with_their_data_and_no_tests(wheel: Path)
         "expectations/contracts/ccdata.yaml",
         "tasks/sample_calibration.json",
         "tasks/templates/report.html.j2",
+        "tasks/templates/report.css",
+        "tasks/templates/report.js",
         "tasks/templates/summary.md.j2",
         "tasks/migrations/env.py",
         "tasks/migrations/versions/0001_first_tables.py",

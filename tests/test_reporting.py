@@ -1,5 +1,7 @@
 """The summary, the Prefect page and the report, of whole runs and of runs that were stopped."""
 
+import base64
+import hashlib
 import html
 import re
 from pathlib import Path
@@ -8,14 +10,16 @@ from typing import Any
 import pytest
 
 from tasks import reporting
-from tasks.reporting import METRICS, render_markdown, render_report, summarise
+from tasks.markdown import gate_lines, render_markdown
+from tasks.report import render_report
+from tasks.reporting import METRICS, summarise
 from tasks.run import STAGES
 
 KEYS = [
     "run_id", "month", "origin", "status", "model", "rows", "k", "space", "embedding", "features",
     "metrics", "segments", "gates", "seconds", "run_dir", "report",
 ]  # fmt: skip
-PNG = b"\x89PNG"
+SVG = b'<?xml version="1.0"?><svg viewBox="0 0 9 9"><path d="M0 0"/></svg>'
 
 
 def manifest(until: str = "publication", **facts: Any) -> dict[str, Any]:
@@ -38,7 +42,8 @@ def manifest(until: str = "publication", **facts: Any) -> dict[str, Any]:
     return {
         "run_id": "2026-10-0badcafe", "month": "2026-10", "origin": "real",
         "status": "candidate", "model": "challenger", "source": {"uri": "customers.csv"},
-        "parameters": {"preset": "monthly"},
+        "parameters": {"preset": "monthly"}, "contract": {"name": "shop"},
+        "versions": {"resegment": "0.1.0"},
         "rows": {"source": 600, "kept": 590, "quarantined": 8, "objected": 2},
         "stages": {stage: {"log": logs[stage], "seconds": 0.5} for stage in done},
         "gates": {stage: {"stage": stage, "verdict": "pass", **gate} for stage in done},
@@ -56,8 +61,8 @@ def test_a_run_cut_off_anywhere_is_told_with_every_key(until: str) -> None:
     summary = summarise(stopped, Path("runs/x"))
     assert set(KEYS) <= set(summary)
     assert list(summary["metrics"]) == METRICS
-    assert "2026-10" in render_markdown(summary, {"segments": PNG})
-    assert "2026-10" in render_report({}, summary, [])
+    assert "2026-10" in render_markdown(summary, {"segments": SVG})
+    assert "2026-10-0badcafe" in render_report(summary, [])
 
 
 def test_what_is_not_known_is_null_and_what_is_known_is_there() -> None:
@@ -88,8 +93,11 @@ def test_what_did_not_hold_is_a_warning_unless_it_stopped_the_run() -> None:
         "raw: ids holds: 3 of 8,000 rows do not and are set aside",
         "raw: size holds: not so",
     ]
-    (line, *_) = reporting.gate_lines(summary)
-    assert line["did not hold"] == "sums (1,200 rows); ids (3 rows); size; types"
+    (line, *_) = gate_lines(summary)
+    assert line["did not hold"] == (
+        "sums holds (1,200 rows); ids holds (< 5 rows); size holds; types holds"
+    )
+    assert "3 of 8,000" not in render_report(summary, [])
 
 
 HOSTILE = "<script>alert(1)</script> | *x*"
@@ -98,8 +106,8 @@ HOSTILE = "<script>alert(1)</script> | *x*"
 def test_a_hostile_name_stays_text_in_the_report() -> None:
     hostile = manifest(source={"uri": HOSTILE}, error=HOSTILE, status="refused")
     hostile["stages"]["publication"]["log"]["segments"][0]["name"] = HOSTILE
-    page = render_report({}, summarise(hostile, Path("runs/x")), [])
-    assert "<script" not in page
+    page = render_report(summarise(hostile, Path("runs/x")), [])
+    assert page.count("<script") == 1  # our own, which sorts tables
     assert page.count("&lt;script&gt;") >= 3
 
 
@@ -108,28 +116,36 @@ def test_a_hostile_name_breaks_no_table_of_the_prefect_page() -> None:
     name = "a | b \\| c\n| d <img src=x>"
     hostile["stages"]["publication"]["log"]["segments"][0]["name"] = name
     page = render_markdown(summarise(hostile, Path("runs/x")), {})
-    (row,) = [line for line in page.splitlines() if line.startswith("| a ")]
-    assert row.count("|") == 5
-    assert html.unescape(row.split("|")[1]).split() == name.split()
+    (row,) = [line for line in page.splitlines() if line.startswith("| **a ")]
+    assert row.count("|") == 8
+    assert html.unescape(row.split("|")[1]).split() == f"**{name}** S01".split()
     assert "<img" not in page
 
 
 def test_the_report_needs_nothing_but_itself() -> None:
-    page = render_report({"segments": PNG}, summarise(manifest(), Path("runs/x")), [])
+    summary = summarise(manifest(), Path("runs/x"))
+    page = render_report(summary, [], [], ["figures/segments"], SVG)
+    assert page.count("<svg") == 1
     wanted = re.findall(r"(?:src|href)=\"([^\"]*)", page) + re.findall(r"url\(([^)]*)", page)
     assert wanted
-    assert all(one.startswith("data:image/png;base64,") for one in wanted)
+    assert all(one.startswith("#") for one in wanted)
+    (policy,) = re.findall(r'Content-Security-Policy" content="([^"]*)"', page)
+    assert policy.startswith("default-src 'none'; ")
+    (script,) = re.findall(r"<script>(.*?)</script>", page, flags=re.DOTALL)
+    told = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    assert f"script-src 'sha256-{told}'" in policy
 
 
 def test_a_stopped_run_shows_why_and_a_synthetic_one_says_so() -> None:
     refused = summarise(
         manifest("raw", status="refused", error="raw: 7 rows", origin="synthetic"), Path("x")
     )
-    for page in (render_report({}, refused, []), render_markdown(refused, {})):
+    for page in (render_report(refused, []), render_markdown(refused, {})):
         assert "raw: 7 rows" in page
+        assert "590 customers keep every rule" in page  # there is no segmentation
         assert "synthetic" in page.lower()
     real = summarise(manifest(), Path("x"))
-    for page in (render_report({}, real, []), render_markdown(real, {})):
+    for page in (render_report(real, []), render_markdown(real, {})):
         assert "synthetic" not in page.lower()
 
 
@@ -140,3 +156,13 @@ def test_shares_are_percentages_and_a_dash_where_nothing_is_known(
     value: float | None, shown: str
 ) -> None:
     assert reporting.percent(value) == shown
+
+
+def test_a_few_rows_set_aside_follow_from_no_number_of_the_report() -> None:
+    told = manifest(rows={"source": 593, "kept": 590, "quarantined": 3, "objected": 0})
+    told["gates"]["raw"] |= {"rows": 593, "failed": [failed("ids", "set_aside", 3)]}
+    told["gates"]["clean"] |= {"rows": 590}
+    summary = summarise(told, Path("x"))
+    for page in (render_report(summary, []), render_markdown(summary, {})):
+        assert "590 customers are in the segmentation; &lt; 5 rows" in page or "; < 5 rows" in page
+        assert "593" not in page
