@@ -27,7 +27,7 @@ def test_every_option_that_the_readme_names_is_one() -> None:
     known = {option for one in commands().values() for p in one.params for option in p.opts}
     prose = re.sub(r"```.*?```", "", README, flags=re.DOTALL)
     code = " ".join(re.findall(r"`[^`\n]+`", prose))
-    named = set(re.findall(r"--[a-z]+", code))
+    named = set(re.findall(r"--[a-z-]+", code))
     assert named <= known
     assert {"--source", "--month", "--segments", "--embedding", "--resume", "--json"} <= named
 
