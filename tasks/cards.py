@@ -164,15 +164,27 @@ def _products_in_use(parts: Parts, segment: str) -> str:
 
 
 def _offers_here(parts: Parts, segment: Mapping[str, Any], min_cell: int) -> str:
-    if parts.get("offers") is None:
+    offers = parts.get("offers")
+    if offers is None:
         return ""
     if segment.get("care"):
         return "No product is offered here."
-    lines = [one for one in _of(parts, "offers", segment["id"]) if one["customers"] >= min_cell]
-    if not lines:
-        return ""
-    told = ", ".join(f"{one['product']} to {one['customers']:,}" for one in lines)
-    return f"Next product: {told}."
+    told = offers_told(offers, min_cell)
+    here = told.loc[segment["id"]].dropna() if segment["id"] in told.index else {}
+    products = ", ".join(f"{product} to {n:,.0f}" for product, n in dict(here).items() if n)
+    return f"Next product: {products}." if products else ""
+
+
+def offers_told(offers: pd.DataFrame, min_cell: int) -> pd.DataFrame:
+    """How many of each segment are offered each product, (k, n_products), null if not told.
+
+    Not only few: a second number goes where the product's total would give the few away.
+    """
+    if offers.empty:
+        return pd.DataFrame()
+    counts = offers.pivot(index="segment", columns="product", values="customers")
+    counts = counts.fillna(0).astype(int)
+    return counts.mask(hidden(counts, min_cell, row_totals=False))
 
 
 def _moves_in_words(moves: Mapping[str, str]) -> str:

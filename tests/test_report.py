@@ -9,7 +9,7 @@ import pytest
 from markupsafe import Markup
 
 from tasks import explaining
-from tasks.cards import cards_of, moves_told, segments_told, sizes_told
+from tasks.cards import cards_of, moves_told, offers_told, segments_told, sizes_told
 from tasks.inlining import inline
 from tasks.markdown import render_markdown
 from tasks.publication import publish_segments
@@ -125,6 +125,20 @@ def test_a_product_is_told_with_how_many_are_offered_it_where_it_is_shown() -> N
     told = offers_of({"products": lines, "offers": offers}, 5)
     assert [one["offered"] for one in told] == ["42", "< 5", "0", "-"]
     assert "No product is offered here." in page()  # with care
+
+
+def test_few_who_are_offered_a_product_do_not_follow_from_its_total() -> None:
+    offers = pd.DataFrame(
+        {"segment": ["S01", "S02", "S03"], "product": "Cards", "customers": [40, 3, 9]}
+    )
+    told = offers_told(offers, 5)["Cards"]
+    assert told["S01"] == 40
+    assert told[["S02", "S03"]].isna().all()
+    lines = [segment("S01", 80), segment("S03", 20)]
+    cards = {one["id"]: one for one in cards_of(summary_of(*lines), {"offers": offers}, {})}
+    assert cards["S01"]["offer"] == "Next product: Cards to 40."
+    assert cards["S03"]["offer"] == ""
+    assert offers_told(offers[:0], 5).empty
 
 
 def test_no_reasons_are_kept_of_a_segment_of_a_few() -> None:
