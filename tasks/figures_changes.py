@@ -88,9 +88,11 @@ def draw_migration(
     bare(ax)
     untold = hidden_with_totals(counts, min_cell)
     scale = 1 / counts.to_numpy().sum()
-    was = _blocks(counts.sum(axis=1).mask(untold.rows, 0) * scale, figure)
-    now = _blocks(counts.sum(axis=0).mask(untold.columns, 0) * scale, figure)
-    _draw_ribbons(ax, counts.mask(untold.cells, 0) * scale, was, now, colours)
+    drawn = counts.mask(untold.cells, 0)
+    # where the total is not told, a block is as high as what is drawn of it
+    was = _blocks(counts.sum(axis=1).mask(untold.rows, drawn.sum(axis=1)) * scale, figure)
+    now = _blocks(counts.sum(axis=0).mask(untold.columns, drawn.sum(axis=0)) * scale, figure)
+    _draw_ribbons(ax, drawn * scale, was, now, colours)
     for side in (was, now):
         _draw_blocks(ax, side, side is was, names, colours)
     ax.set(xlim=(-0.05, 1.05), ylim=(_bottom(was, now), 0))

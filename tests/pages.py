@@ -207,7 +207,7 @@ def manifest(
 ) -> dict[str, Any]:
     """The manifest of such a month."""
     logs: dict[str, dict[str, Any]] = {
-        "raw": {"rows": k * EACH, "objected": 0, "left_out": ["SHOE SIZE"]},
+        "raw": {"rows": k * EACH, "objected": 0, "left_out": ["SHOE SIZE", "W" * 5000]},
         "clean": {},
         "scaled": {"features": ["spend", "returns"], "dropped": []},
         "selection": {"k": k, "space": "none", "why": f"{k}: as asked for", "elbow": 3},

@@ -121,6 +121,16 @@ def test_a_small_block_has_no_height(few: Any) -> None:
     assert 3 not in heights
 
 
+def test_a_block_whose_total_is_not_told_holds_all_that_is_drawn_of_it() -> None:
+    stays = [(one, True, one, "stayed", 300) for one in ("S01", "S02", "S03")]
+    ax = drawn(matrix(*stays, ("S01", True, "S02", "moved", 2)))
+    drawn_in_all = sum(width(ribbon) for ribbon in ribbons(ax))
+    assert drawn_in_all > 0.5
+    for is_left in (True, False):
+        side = [one.get_height() for one in blocks(ax) if (one.get_x() < 0.5) == is_left]
+        assert sum(side) >= drawn_in_all - 1e-9
+
+
 def test_segments_go_by_their_names_and_one_that_is_gone_by_its_id() -> None:
     gone = matrix(("S09", True, "S01", "moved", 50), ("S01", True, "S01", "stayed", 50))
     ax = drawn(gone)
